@@ -1,0 +1,289 @@
+"""The guard: what a training call checks before it runs, and after.
+
+A training call differentiates. Tensors made under `torch.inference_mode()` cannot take part in
+that: PyTorch either raises an error that names no argument, or trains without them and says
+nothing. The guard names the argument, its origin, what is lost and what to do.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+
+from tamiyo_rl.contract.nesting import replace_tensors, walk_tensors
+from tamiyo_rl.contract.origin import origin_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_COPY = "clone() it outside inference mode, or take it from RolloutBuffer"
+_REMEDIES = {
+    "initial_hidden": "pass hidden=None, or episode_starts that are true where an episode begins",
+    "get_action": _COPY,
+    "get_value": _COPY,
+}
+
+
+class InferenceTensorWarning(UserWarning):
+    """A training call was given inference tensors, and goes on with copies of them (C4).
+
+    To make it an error is the standard library's business:
+
+    Examples:
+        ```python
+        import warnings
+
+        import torch
+        from tamiyo_rl import InferenceTensorWarning, LSTMPolicyBundle
+
+        warnings.filterwarnings("error", category=InferenceTensorWarning)
+        bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
+        features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+        try:
+            bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden())
+        except InferenceTensorWarning as error:
+            print(error)
+        ```
+
+        ```text
+        ```
+    """
+
+
+class MissingHiddenWarning(UserWarning):
+    """A training row continues an episode, but no hidden state was given for it (C5).
+
+    The rollout had a state there; training starts the row from the initial state instead, and
+    its log-probabilities and values are not those of the rollout (C7).
+
+    Examples:
+        ```python
+        import warnings
+
+        import torch
+        from tamiyo_rl import LSTMPolicyBundle, MissingHiddenWarning
+
+        bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
+        features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+        starts = torch.tensor([[False, False, True]])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            bundle.evaluate_actions(features, actions, episode_starts=starts)
+        print(caught[0].category is MissingHiddenWarning)
+        print(caught[0].message)
+        ```
+
+        ```text
+        ```
+    """
+
+
+class ContractError(RuntimeError):
+    """A training call cannot give its parameters a gradient, whatever its loss (C8).
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl import ContractError, LSTMPolicyBundle
+
+        with torch.inference_mode():
+            bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
+        features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+        try:
+            bundle.evaluate_actions(features, actions)
+        except ContractError as error:
+            print(error)
+        ```
+
+        ```text
+        ```
+    """
+
+
+def find_inference_tensors(**named: object) -> dict[str, torch.Tensor]:
+    """Find the inference tensors in any nesting of tuples, lists, mappings and dataclasses (C4).
+
+    Args:
+        **named: Values to search, each under the name that its paths begin with.
+
+    Returns:
+        Each inference tensor by its path, such as `hidden.c` or `masks["op"]`.
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl import find_inference_tensors
+
+        with torch.inference_mode():
+            state = torch.zeros(1, 8, 128)
+        found = find_inference_tensors(hidden=(state, state.clone()), masks={"op": state > 0})
+        print(list(found))
+        ```
+
+        ```text
+        ```
+    """
+    return {
+        path: tensor
+        for name, value in named.items()
+        for path, tensor in walk_tensors(value, name)
+        if tensor.is_inference()
+    }
+
+
+def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
+    """Give a training method of any class the guard of `LSTMPolicyBundle` (C4, C8).
+
+    With grad enabled and something to train, each call
+
+    1. raises `ContractError` if inference mode is on underneath `torch.enable_grad()`, or if a
+       parameter is, or once was, an inference tensor;
+    2. warns once with `InferenceTensorWarning` if any argument holds inference tensors, and goes
+       on with copies of them;
+    3. raises `ContractError` if no output requires grad.
+
+    The parameters are those of the arguments that have `parameters()`, `self` among them. Calls
+    under `no_grad` or inference mode, and calls with nothing to train, pass untouched. Detection
+    is `Tensor.is_inference()`, which `torch.compile` cannot trace: keep the guard outside what is
+    compiled.
+
+    Args:
+        method: The method or function whose outputs are differentiated.
+
+    Returns:
+        The guarded method, with the same signature.
+
+    Raises:
+        ContractError: When called, as above.
+
+    Examples:
+        ```python
+        import warnings
+
+        import torch
+        from tamiyo_rl import guard_training_inputs
+
+        class Policy(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.core = torch.nn.GRU(4, 8, batch_first=True)
+
+            @guard_training_inputs
+            def evaluate(self, features, state=None):
+                return self.core(features, state)[0]
+
+        policy = Policy()
+        with torch.inference_mode():
+            state = torch.zeros(1, 2, 8)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            policy.evaluate(torch.zeros(2, 5, 4), state).sum().backward()
+        print(caught[0].message)
+        ```
+
+        ```text
+        ```
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not torch.is_grad_enabled():
+            return method(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        inputs = {k: v for k, v in bound.arguments.items() if not hasattr(v, "parameters")}
+        parameters = _parameters(bound.arguments)
+        if not _trains(parameters, inputs):
+            return method(*args, **kwargs)
+        _require_grad_mode(method.__name__)
+        _require_ordinary_parameters(method.__name__, parameters or {})
+        found = find_inference_tensors(**inputs)
+        if found:
+            warnings.warn(_message(method.__name__, found), InferenceTensorWarning, stacklevel=2)
+            bound.arguments.update(replace_tensors(inputs, _ordinary))
+        outputs = method(*bound.args, **bound.kwargs)
+        if parameters and any(p.requires_grad for p in parameters.values()):
+            require_graph(f"{method.__name__}()", "no output requires", outputs)
+        return outputs
+
+    return guarded
+
+
+def require_graph(where: str, which: str, outputs: object) -> None:
+    """Raise `ContractError` if `outputs` hold tensors, and none of them requires grad (C8)."""
+    tensors = [tensor for _, tensor in walk_tensors(outputs, "")]
+    if tensors and not any(tensor.requires_grad for tensor in tensors):
+        raise ContractError(
+            f"{where}: {which} grad, although parameters behind it do. Something "
+            "inside runs under torch.no_grad() or inference_mode(), or detaches: move it out of "
+            "the training call, or call requires_grad_(False) on what is not to be trained."
+        )
+
+
+def _parameters(arguments: Mapping[str, Any]) -> dict[str, torch.Tensor] | None:
+    """Collect the parameters of the arguments that have any; None where nothing has."""
+    owners = [owner for owner in arguments.values() if hasattr(owner, "named_parameters")]
+    return {n: p for owner in owners for n, p in owner.named_parameters()} if owners else None
+
+
+def _trains(parameters: Mapping[str, torch.Tensor] | None, inputs: Mapping[str, object]) -> bool:
+    if parameters is None or any(p.requires_grad for p in parameters.values()):
+        return True
+    return any(tensor.requires_grad for _, tensor in walk_tensors(inputs, ""))
+
+
+def _require_grad_mode(method: str) -> None:
+    if torch.is_inference_mode_enabled():
+        raise ContractError(
+            f"{method}() runs under torch.inference_mode() although torch.enable_grad() is on: "
+            "nothing is recorded, so no parameter gets a gradient. Call it outside the "
+            "inference_mode block; a generator that yields inside such a block leaks it."
+        )
+
+
+def _require_ordinary_parameters(method: str, parameters: Mapping[str, torch.Tensor]) -> None:
+    bad = [name for name, p in parameters.items() if p.is_inference() or not _has_version(p)]
+    if bad:
+        raise ContractError(
+            f"{method}(): the parameters {', '.join(bad)} were made or replaced under "
+            "torch.inference_mode() and cannot be trained. Build, move and load the module "
+            "outside inference mode, before the optimizer is made."
+        )
+
+
+def _has_version(parameter: torch.Tensor) -> bool:
+    """Tell whether autograd can track writes: a tensor born in inference mode never lets it."""
+    try:
+        return parameter._version >= 0
+    except RuntimeError:
+        return False
+
+
+def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def _message(method: str, found: Mapping[str, torch.Tensor]) -> str:
+    """Write one paragraph for each group of arguments that shares origin, loss and remedy."""
+    groups: dict[str, list[str]] = {}
+    for path, tensor in found.items():
+        groups.setdefault(_explanation(path, tensor), []).append(path)
+    parts = [f"\n  {', '.join(paths)} {text}" for text, paths in groups.items()]
+    return f"{method}() was given inference tensors and trains on copies of them:{''.join(parts)}"
+
+
+def _explanation(path: str, tensor: torch.Tensor) -> str:
+    origin = origin_of(tensor)
+    remedy = _REMEDIES.get((origin or "").rpartition(".")[2], _COPY)
+    return f"from {origin or 'unknown code'}\n    lost: {_loss(path, tensor)}\n    do: {remedy}"
+
+
+def _loss(path: str, tensor: torch.Tensor) -> str:
+    if not tensor.is_floating_point():
+        return "nothing"
+    return f"the gradient into {'the initial state' if path.startswith('hidden') else 'its source'}"

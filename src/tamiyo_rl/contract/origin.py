@@ -1,0 +1,66 @@
+"""Where a rollout tensor came from: a marker that names the method which returned it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+
+from tamiyo_rl.contract.nesting import walk_tensors
+
+MARKER = "_inference_mode_created"
+
+T = TypeVar("T")
+
+
+def mark_origin(returned: T, method: str) -> T:
+    """Write `method` on every tensor in `returned`, and return it.
+
+    The marker only says where a tensor came from. Views lose it and pickling keeps it, so
+    whether a tensor is an inference tensor is asked of `Tensor.is_inference()` alone.
+
+    Args:
+        returned: What a rollout method returns; any nesting of tensors.
+        method: The method's name, such as `"LSTMPolicyBundle.initial_hidden"`.
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl.contract import mark_origin, origin_of
+
+        with torch.inference_mode():
+            state = mark_origin(torch.zeros(2), "MyPolicy.initial_state")
+        print(origin_of(state), origin_of(state.detach()))
+        ```
+
+        ```text
+        MyPolicy.initial_state None
+        ```
+    """
+    for _, tensor in walk_tensors(returned, ""):
+        setattr(tensor, MARKER, method)
+    return returned
+
+
+def origin_of(tensor: torch.Tensor) -> str | None:
+    """Return the method that made `tensor`, or None where no marker says so.
+
+    Args:
+        tensor: Any tensor.
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl import LSTMPolicyBundle
+        from tamiyo_rl.contract import origin_of
+
+        bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
+        print(origin_of(bundle.initial_hidden().h), origin_of(torch.zeros(1)))
+        ```
+
+        ```text
+        LSTMPolicyBundle.initial_hidden None
+        ```
+    """
+    marker: Any = getattr(tensor, MARKER, None)
+    return marker if isinstance(marker, str) else None

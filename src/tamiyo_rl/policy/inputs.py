@@ -1,0 +1,202 @@
+"""What the calls of the bundle accept; everything else is refused before anything runs (C10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from tamiyo_rl.policy.episode_plan import EpisodePlan
+from tamiyo_rl.policy.protocol import HiddenState
+
+# Cast to the policy's own type without a surprise; int32 and int64 would lose digits in float32.
+FEATURE_DTYPES = frozenset(
+    {torch.float64, torch.float32, torch.bfloat16, torch.float16}
+    | {torch.bool, torch.uint8, torch.int8, torch.int16}
+)
+
+
+@dataclass(frozen=True)
+class InputChecks:
+    """The shapes, types and values that one bundle accepts.
+
+    Attributes:
+        feature_dim: Features of one step.
+        action_dims: Number of actions by head.
+        num_layers: Layers of the hidden state.
+        hidden_dim: Width of the hidden state.
+        device: Device of the parameters.
+        dtype: Floating point type of the parameters.
+        read_values: Whether to read values too (range, NaN, masks); CUDA waits for that.
+        steps: Sizes of the leading dimensions, `(B,)` or `(B, T)`; known once features are.
+    """
+
+    feature_dim: int
+    action_dims: Mapping[str, int]
+    num_layers: int
+    hidden_dim: int
+    device: torch.device
+    dtype: torch.dtype
+    read_values: bool
+    steps: tuple[int, ...] = ()
+
+    def for_steps_of(self, features: object, *dims: str) -> InputChecks:
+        """Return the checks for a call with these features, whose leading dimensions are `dims`."""
+        shape = dict.fromkeys(dims) | {"features": self.feature_dim}
+        steps = tuple(require_shape("features", features, shape).shape[:-1])
+        if 0 in steps:
+            raise ValueError(
+                f"features: expected at least one row and one step, got {list(features.shape)}. "  # type: ignore[attr-defined]
+                "Leave the call out where there is nothing to evaluate."
+            )
+        return replace(self, steps=steps)
+
+    def features(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the features in the policy's dtype."""
+        if features.dtype not in FEATURE_DTYPES:
+            raise TypeError(
+                f"features: expected floating point, bool or integers of at most 16 bits, got "
+                f"{features.dtype}. Convert them with .to({self.dtype})."
+            )
+        self._require_device("features", features)
+        self._require("features", features.isfinite(), "finite numbers", "NaN or inf")
+        return features.to(self.dtype)
+
+    def hidden(self, hidden: object) -> HiddenState | None:
+        """Return the hidden state in the policy's dtype."""
+        if hidden is None:
+            return None
+        if not isinstance(hidden, tuple | list) or len(hidden) != 2:  # noqa: PLR2004 - a pair
+            raise TypeError(
+                f"hidden: expected a pair (h, c), got {_kind(hidden)}. Pass what get_action() "
+                "returned as .hidden, or HiddenState(h, c)."
+            )
+        h, c = (self._state(f"hidden.{n}", t) for n, t in zip("hc", hidden, strict=True))
+        return HiddenState(h, c)
+
+    def episode_starts(self, starts: Any) -> torch.Tensor | EpisodePlan | None:  # noqa: ANN401 - checked here
+        """Return the episode starts, which may lie on the CPU too."""
+        if starts is None or (isinstance(starts, EpisodePlan) and starts.shape == self.steps):
+            return starts
+        shape = dict(zip(("batch", "time"), self.steps, strict=False))
+        if isinstance(starts, EpisodePlan):
+            starts = starts.episode_starts
+        require_shape("episode_starts", starts, shape)
+        if starts.dtype != torch.bool:
+            raise TypeError(
+                f"episode_starts: expected torch.bool, got {starts.dtype}. Convert with .bool()."
+            )
+        if starts.device.type != "cpu":
+            self._require_device("episode_starts", starts)
+        return starts
+
+    def actions(
+        self, actions: object, masks: Mapping[str, torch.Tensor] | None
+    ) -> dict[str, torch.Tensor]:
+        """Return the actions by head, each within its range and allowed by its mask."""
+        by_head = self._by_head("actions", actions)
+        for name, action in by_head.items():
+            self._action(f'actions["{name}"]', action, self.action_dims[name])
+        if masks is not None and self.read_values:
+            for name, action in by_head.items():
+                chosen = masks[name].gather(-1, action.long().unsqueeze(-1)).squeeze(-1)
+                self._require(
+                    f'actions["{name}"]', chosen, "actions that the mask allows", "a masked one"
+                )
+        return by_head
+
+    def masks(self, masks: object) -> dict[str, torch.Tensor] | None:
+        """Return the masks by head, each with at least one valid action."""
+        if masks is None:
+            return None
+        by_head = self._by_head("masks", masks)
+        for name, mask in by_head.items():
+            path = f'masks["{name}"]'
+            require_shape(path, mask, self._shape() | {"actions": self.action_dims[name]})
+            if mask.dtype != torch.bool:
+                raise TypeError(f"{path}: expected torch.bool, got {mask.dtype}. Use .bool().")
+            self._require_device(path, mask)
+            self._require(path, mask.any(dim=-1), "a valid action in each row", "none")
+        return by_head
+
+    def _action(self, path: str, action: torch.Tensor, size: int) -> None:
+        require_shape(path, action, self._shape())
+        if action.is_floating_point() or action.is_complex() or action.dtype == torch.bool:
+            raise TypeError(f"{path}: expected an integer dtype, got {action.dtype}. Use .long().")
+        self._require_device(path, action)
+        in_range = (action >= 0) & (action < size)
+        self._require(path, in_range, f"indices from 0 to {size - 1}", "another")
+
+    def _state(self, path: str, state: torch.Tensor) -> torch.Tensor:
+        shape = {"layers": self.num_layers, "batch": self.steps[0], "hidden": self.hidden_dim}
+        require_shape(path, state, shape)
+        if not state.is_floating_point():
+            raise TypeError(f"{path}: expected floating point, got {state.dtype}.")
+        self._require_device(path, state)
+        self._require(path, state.isfinite(), "finite numbers", "NaN or inf")
+        return state.to(self.dtype)
+
+    def _by_head(self, name: str, value: object) -> dict[str, torch.Tensor]:
+        if not isinstance(value, Mapping) or set(value) != set(self.action_dims):
+            got = sorted(map(str, value)) if isinstance(value, Mapping) else _kind(value)
+            raise ValueError(
+                f"{name}: expected a mapping with one tensor for each of the heads "
+                f"{list(self.action_dims)}, got {got}."
+            )
+        return {head: value[head] for head in self.action_dims}
+
+    def _shape(self) -> dict[str, int | None]:
+        return dict(zip(("batch", "time"), self.steps, strict=False))
+
+    def _require_device(self, path: str, tensor: torch.Tensor) -> None:
+        if tensor.device != self.device:
+            raise ValueError(
+                f"{path}: expected a tensor on {self.device}, where the policy is, got one on "
+                f"{tensor.device}. Move it with .to({str(self.device)!r})."
+            )
+
+    def _require(self, path: str, valid: torch.Tensor, expected: str, got: str) -> None:
+        """Raise where `valid` is false anywhere, naming the first place."""
+        if not self.read_values or valid.is_meta or bool(valid.all()):
+            return
+        place = (~valid).nonzero()[0].tolist()
+        raise ValueError(f"{path}: expected {expected}, got {got} at index {place}.")
+
+
+def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> torch.Tensor:
+    """Return `value` if it is a tensor of this shape, given as size by dimension name.
+
+    Args:
+        name: The argument, as the error names it.
+        value: What was passed.
+        shape: Size of each dimension; None for any.
+    """
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {_kind(value)}.")
+    wanted = [size if size is not None else got for size, got in zip(shape.values(), value.shape)]  # noqa: B905 - the ranks may differ
+    if list(value.shape) != wanted or value.dim() != len(shape):
+        described = ", ".join(d if size is None else f"{d}={size}" for d, size in shape.items())
+        raise ValueError(f"{name}: expected shape [{described}], got {list(value.shape)}.")
+    return value
+
+
+def require_positive(**named: object) -> None:
+    """Raise unless every argument is an int of at least 1."""
+    for name, value in named.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}: expected an int of at least 1, got {value!r}.")
+
+
+def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
+    """Return the number of actions by head; an int is one head named `action`."""
+    by_head = action_dims if isinstance(action_dims, Mapping) else {"action": action_dims}
+    if not by_head:
+        raise ValueError("action_dims: expected at least one head, got an empty mapping.")
+    require_positive(**{f'action_dims["{name}"]': size for name, size in by_head.items()})
+    return dict(by_head)
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else repr(value)

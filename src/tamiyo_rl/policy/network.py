@@ -1,0 +1,115 @@
+"""The network behind the bundle: tensors in, tensors out, no checks."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tamiyo_rl.policy.episode_plan import EpisodePlan
+from tamiyo_rl.policy.episodic_lstm import EpisodicLSTM
+from tamiyo_rl.policy.protocol import HiddenState
+
+
+class FactoredRecurrentActorCritic(nn.Module):
+    """Encoder, LSTM, and linear heads for the policy and the value.
+
+    It is unguarded: what it is given goes straight to PyTorch. `LSTMPolicyBundle` is the checked
+    way to it. `forward` is the only way that training takes to the parameters, so that wrappers
+    such as `DistributedDataParallel` see every call.
+
+    Args:
+        feature_dim: Features of one step, F.
+        num_actions: Logits of all heads together.
+        hidden_dim: Width of the LSTM.
+        num_lstm_layers: Stacked layers of the LSTM.
+        learn_initial_hidden: Whether the LSTM learns its initial state.
+        encoder: Maps `[N, F]` to `[N, E]`, before the LSTM; None passes the features on.
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl import FactoredRecurrentActorCritic
+
+        network = FactoredRecurrentActorCritic(feature_dim=4, num_actions=5, hidden_dim=8)
+        logits, value, hidden = network(torch.zeros(2, 7, 4))
+        print(list(logits.shape), list(value.shape), list(hidden.h.shape))
+        ```
+
+        ```text
+        ```
+    """
+
+    def __init__(  # noqa: PLR0913 - what a recurrent actor-critic is made of
+        self,
+        feature_dim: int,
+        num_actions: int,
+        *,
+        hidden_dim: int = 128,
+        num_lstm_layers: int = 1,
+        learn_initial_hidden: bool = False,
+        encoder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = nn.Identity() if encoder is None else encoder
+        self.core = EpisodicLSTM(
+            encoded_dim(self.encoder, feature_dim),
+            hidden_dim,
+            num_lstm_layers,
+            batch_first=True,
+            learn_initial_state=learn_initial_hidden,
+        )
+        self.policy_head = nn.Linear(hidden_dim, num_actions)
+        self.value_head = nn.Linear(hidden_dim, 1)
+        self._initialise()
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        hidden: HiddenState | None = None,
+        episode_starts: torch.Tensor | EpisodePlan | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
+        """Return the logits `[B, T, actions]`, the value `[B, T]` and the last hidden state.
+
+        Args:
+            features: `[B, T, F]`.
+            hidden: State before step 0; None for the initial state.
+            episode_starts: `[B, T]` bool or an `EpisodePlan`; None for no start.
+        """
+        batch, time = features.shape[:2]
+        encoded = self.encoder(features.flatten(0, 1)).view(batch, time, -1)
+        outputs, (h, c) = self.core(encoded, hidden, episode_starts)
+        return self.policy_head(outputs), self.value_head(outputs).squeeze(-1), HiddenState(h, c)
+
+    def _initialise(self) -> None:
+        """Start as PPO implementations do: orthogonal weights, an almost uniform policy."""
+        for name, parameter in self.core.named_parameters():
+            if name.startswith("weight"):
+                nn.init.orthogonal_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+        for head, gain in ((self.policy_head, 0.01), (self.value_head, 1.0)):
+            nn.init.orthogonal_(head.weight, gain)
+            nn.init.zeros_(head.bias)
+
+
+def encoded_dim(encoder: nn.Module, feature_dim: int) -> int:
+    """Measure the width that `encoder` gives, without changing its training state or statistics.
+
+    Raises:
+        ValueError: If the encoder does not map `[N, feature_dim]` to `[N, E]`.
+    """
+    if isinstance(encoder, nn.Identity):
+        return feature_dim
+    modes = [(module, module.training) for module in encoder.modules()]
+    parameter = next(encoder.parameters(), torch.empty(0))
+    probe = torch.zeros(2, feature_dim, dtype=parameter.dtype, device=parameter.device)
+    with torch.no_grad():
+        encoded = encoder.eval()(probe)
+    for module, training in modes:
+        module.training = training
+    if encoded.dim() != 2 or encoded.shape[0] != probe.shape[0]:  # noqa: PLR2004 - [N, E]
+        raise ValueError(
+            f"encoder: expected a module that maps [N, {feature_dim}] to [N, E], got "
+            f"{list(encoded.shape)} for [2, {feature_dim}]. Flatten what it returns per step."
+        )
+    return int(encoded.shape[1])

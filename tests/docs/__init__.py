@@ -1,0 +1,1 @@
+"""The engine that runs every example of the documentation as a test."""
