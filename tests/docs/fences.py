@@ -75,11 +75,8 @@ def find_faults(fence: Fence, languages: Collection[str]) -> Iterator[tuple[int,
     if fence.closer is None:
         yield fence.line, "expected a line that closes this fence, indented like it; came none."
     if fence.language not in languages:
-        yield (
-            fence.line,
-            f"expected one of {', '.join(languages)} right after the backticks, and nothing "
-            f"after it; came {fence.language!r}.",
-        )
+        allowed = f"one of {', '.join(languages)}"
+        yield fence.line, f"expected {allowed} alone after backticks; came {fence.language!r}."
     yield from _find_faults_in_body(fence)
 
 

@@ -168,9 +168,16 @@ class PolicyBundle(Protocol):
         ```
     """
 
+    feature_dim: int
+
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
+        ...
+
+    @property
+    def action_dims(self) -> Mapping[str, int]:
+        """Number of actions by head."""
         ...
 
     @property

@@ -1,0 +1,61 @@
+"""How good a policy is: whole episodes with the most probable actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from tamiyo_rl.policy.protocol import PolicyBundle
+from tamiyo_rl.policy.spaces import SpaceAdapter
+from tamiyo_rl.training.environments import EnvironmentStepper
+from tamiyo_rl.training.normalization import FeatureNormalizer
+
+
+def evaluate_policy(
+    bundle: PolicyBundle,
+    envs: VectorEnv[Any, Any, Any],
+    normalizer: FeatureNormalizer,
+    *,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Play one whole episode in each environment, and return their returns, `[B]`.
+
+    One episode for each environment counts long and short ones alike. Statistics are not updated.
+
+    Args:
+        bundle: The policy.
+        envs: Vector environment with as many environments as episodes are wanted.
+        normalizer: Of the training.
+        seed: Of the environments.
+
+    Examples:
+        ```python
+        from tamiyo_rl import LSTMPolicyBundle
+        from tamiyo_rl.training import (
+            FeatureNormalizer, evaluate_policy, make_cartpole_without_velocities,
+        )
+
+        envs = make_cartpole_without_velocities(num_envs=10)
+        bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2)
+        returns = evaluate_policy(bundle, envs, FeatureNormalizer(2))
+        print(returns.shape, bool((returns < 475).all()))
+        ```
+
+        ```text
+        ```
+    """
+    spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
+    stepper, hidden = EnvironmentStepper(envs), bundle.initial_hidden(envs.num_envs)
+    observations = stepper.reset(seed)
+    returns, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, dtype=np.bool_)
+    while running.any():
+        features = normalizer(spaces.features(observations, bundle.device))
+        result = bundle.get_action(features, hidden=hidden, deterministic=True)
+        step = stepper.step(spaces.actions(result.action))
+        returns += np.where(running, step.rewards, 0.0)
+        running &= ~(step.terminated | step.truncated)
+        observations, hidden = step.observations, result.hidden
+    return returns

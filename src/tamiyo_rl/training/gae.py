@@ -1,0 +1,54 @@
+"""Generalized advantage estimation, with truncation handled apart from termination."""
+
+from __future__ import annotations
+
+import torch
+
+
+def generalized_advantages(  # noqa: PLR0913 - the quantities of the equation
+    rewards: torch.Tensor,
+    values: torch.Tensor,
+    next_values: torch.Tensor,
+    terminated: torch.Tensor,
+    truncated: torch.Tensor,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> torch.Tensor:
+    """Estimate advantages `[B, T]` (Schulman et al. 2016, arXiv:1506.02438, equation 16).
+
+    A terminated episode has no value after its end. A truncated one has: its last step bootstraps
+    from the value of its true final observation. Neither lets advantage pass its end.
+
+    Args:
+        rewards: `[B, T]`.
+        values: `[B, T]`, the value of each step's observation.
+        next_values: `[B, T]`, the value of the observation that followed, in the same episode.
+        terminated: `[B, T]` bool, true where the step ended its episode.
+        truncated: `[B, T]` bool, true where the step was cut off, by a time limit say.
+        gamma: Discount factor.
+        gae_lambda: Decay of the multi-step estimates.
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl.training import generalized_advantages
+
+        ones, no, yes = torch.ones(1, 1), torch.tensor([[False]]), torch.tensor([[True]])
+        for terminated, truncated in ((yes, no), (no, yes)):
+            advantage = generalized_advantages(
+                ones, ones, 5 * ones, terminated, truncated, gamma=1.0, gae_lambda=1.0
+            )
+            print(advantage.item())
+        ```
+
+        ```text
+        ```
+    """
+    deltas = rewards + gamma * next_values.masked_fill(terminated, 0.0) - values
+    decay = gamma * gae_lambda * (~(terminated | truncated)).to(deltas.dtype)
+    advantages, following = torch.empty_like(deltas), torch.zeros_like(deltas[:, 0])
+    for step in reversed(range(deltas.shape[1])):
+        following = deltas[:, step] + decay[:, step] * following
+        advantages[:, step] = following
+    return advantages

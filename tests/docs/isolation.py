@@ -1,0 +1,47 @@
+"""Each example runs as though pasted in an empty file, and leaves nothing behind."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def isolate_example() -> Iterator[dict[str, Any]]:
+    """Give a fresh namespace, and fail if the example leaks a mode that is global."""
+    with _restore_torch(), _replace_main() as module:
+        yield vars(module)
+        _reject_leaks()
+
+
+@contextmanager
+def _restore_torch() -> Iterator[None]:
+    dtype = torch.get_default_dtype()
+    # fork_rng() warns if it chooses among several devices by itself.
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices), torch.inference_mode(mode=False), torch.enable_grad():
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_default_device(None)
+
+
+@contextmanager
+def _replace_main() -> Iterator[ModuleType]:
+    # The real module, so that pickle finds the classes of the example.
+    replaced, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield sys.modules["__main__"]
+    finally:
+        sys.modules["__main__"] = replaced
+
+
+def _reject_leaks() -> None:
+    if torch.is_inference_mode_enabled():
+        raise AssertionError("expected inference mode off at the end; came it on. Leave it.")
+    if not torch.is_grad_enabled():
+        raise AssertionError("expected grad mode on at the end; came it off. Restore it.")
