@@ -52,7 +52,7 @@ class PythonEvaluator:
         # The blank lines give tracebacks and coverage the lines of the file.
         source = "\n" * block.fence.line + block.fence.source
         code = compile(source, example.path, "exec", dont_inherit=True)
-        with isolate_example() as namespace, redirect_stdout(io.StringIO()) as stdout:
+        with isolate_example(example) as namespace, redirect_stdout(io.StringIO()) as stdout:
             exec(code, namespace)  # noqa: S102  to run the example is the point
         printed = _end_line(stdout.getvalue())
         if printed != (block.output.source if block.output else ""):
@@ -86,7 +86,7 @@ def run_session(example: Example) -> str:
 def _run_doctest(examples: list[doctest.Example], example: Example) -> str:
     lines: list[str] = []
     source = example.parsed.fence.source
-    with isolate_example() as namespace:
+    with isolate_example(example) as namespace:
         test = doctest.DocTest(
             examples, {}, "example", example.path, example.parsed.fence.line, source
         )
@@ -128,7 +128,11 @@ def _run_command(example: Example, command: str, expected: str) -> None:
 
 
 def _parse(parser: Callable[[str], object], example: Example) -> None:
-    parser(example.parsed.fence.source)
+    block: Block = example.parsed
+    try:
+        parser(block.fence.source)
+    except (ValueError, yaml.YAMLError) as error:
+        raise SybilFailure(example, f"expected {block.fence.language}; came {error}") from error
 
 
 def _end_line(output: str) -> str:

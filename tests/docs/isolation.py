@@ -7,14 +7,16 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from sybil import Example
+from sybil.example import SybilFailure
 
 
 @contextmanager
-def isolate_example() -> Iterator[dict[str, Any]]:
+def isolate_example(example: Example) -> Iterator[dict[str, Any]]:
     """Give a fresh namespace, and fail if the example leaks a mode that is global."""
     with _restore_torch(), _replace_main() as module:
         yield vars(module)
-        _reject_leaks()
+        _reject_leaks(example)
 
 
 @contextmanager
@@ -40,8 +42,8 @@ def _replace_main() -> Iterator[ModuleType]:
         sys.modules["__main__"] = replaced
 
 
-def _reject_leaks() -> None:
+def _reject_leaks(example: Example) -> None:
     if torch.is_inference_mode_enabled():
-        raise AssertionError("expected inference mode off at the end; came it on. Leave it.")
+        raise SybilFailure(example, "expected inference mode off at the end; came it on. Leave it.")
     if not torch.is_grad_enabled():
-        raise AssertionError("expected grad mode on at the end; came it off. Restore it.")
+        raise SybilFailure(example, "expected grad mode on at the end; came it off. Restore it.")

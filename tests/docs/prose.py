@@ -35,7 +35,7 @@ def find_faults(passage: Passage, fences: list[Fence]) -> Iterator[Line]:
 
 def _read_lines(passage: Passage, fences: list[Fence]) -> Iterator[Line]:
     """Read the lines, less the margin of a docstring, with a stand-in for each fence."""
-    text = passage.text.split("\n")
+    text = passage.text.expandtabs(CODE_INDENT).split("\n")
     margin = _measure_margin(text) if passage.is_docstring else 0
     openers = {fence.line: fence for fence in fences}
     inside = {n for fence in fences for n in range(fence.line, fence.last_line + 1)}

@@ -46,7 +46,7 @@ class Rewriter:
 
 def _make_edit(block: Block, printed: str) -> Edit:
     indent = block.fence.indent
-    lines = ["```text", *printed.splitlines(), "```"]
+    lines = ["```text", *printed.split("\n")[:-1], "```"]
     text = "\n".join(f"{indent}{line}" if line else "" for line in lines)
     if block.output:
         return Edit(block.output.start, block.output.end, text)

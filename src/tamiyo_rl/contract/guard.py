@@ -51,6 +51,10 @@ class InferenceTensorWarning(UserWarning):
         ```
 
         ```text
+        evaluate_actions() was given inference tensors and trains on copies of them:
+          hidden.h, hidden.c from LSTMPolicyBundle.initial_hidden
+            lost: the gradient into the initial state
+            do: pass hidden=None, or episode_starts that are true where an episode begins
         ```
     """
 
@@ -79,6 +83,8 @@ class MissingHiddenWarning(UserWarning):
         ```
 
         ```text
+        True
+        hidden is None, but rows [0] do not start an episode at step 0: they begin from the initial state, where the rollout had another. Pass the hidden state that the rollout had before these steps, as RolloutBuffer does.
         ```
     """
 
@@ -101,6 +107,7 @@ class ContractError(RuntimeError):
         ```
 
         ```text
+        evaluate_actions(): the parameters core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0, core.bias_hh_l0, policy_head.weight, policy_head.bias, value_head.weight, value_head.bias were made or replaced under torch.inference_mode() and cannot be trained. Build, move and load the module outside inference mode, before the optimizer is made.
         ```
     """
 
@@ -126,6 +133,7 @@ def find_inference_tensors(**named: object) -> dict[str, torch.Tensor]:
         ```
 
         ```text
+        ['hidden[0]']
         ```
     """
     return {
@@ -187,6 +195,10 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
         ```
 
         ```text
+        evaluate() was given inference tensors and trains on copies of them:
+          state from unknown code
+            lost: the gradient into its source
+            do: clone() it outside inference mode, or take it from RolloutBuffer
         ```
     """
     signature = inspect.signature(method)
@@ -259,7 +271,7 @@ def _require_ordinary_parameters(method: str, parameters: Mapping[str, torch.Ten
 def _has_version(parameter: torch.Tensor) -> bool:
     """Tell whether autograd can track writes: a tensor born in inference mode never lets it."""
     try:
-        return parameter._version >= 0
+        return parameter._version >= 0  # noqa: SLF001 - torch has no public name for it
     except RuntimeError:
         return False
 

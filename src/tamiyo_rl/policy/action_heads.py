@@ -34,6 +34,9 @@ class ActionHeads:
         ```
 
         ```text
+        [[0.5, 0.5]]
+        [1]
+        [-0.0]
         ```
     """
 
@@ -64,7 +67,7 @@ class ActionHeads:
             valid = torch.cat([masks[name] for name in self.action_dims], dim=-1)
             logits = logits.masked_fill(~valid, -torch.inf)
         if not self._ragged:
-            return logits.unflatten(-1, (len(self._sizes), self._widest))
+            return logits.view(*logits.shape[:-1], len(self._sizes), self._widest)
         pieces = [
             torch.nn.functional.pad(piece, (0, self._widest - piece.shape[-1]), value=-torch.inf)
             for piece in logits.split(self._sizes, dim=-1)

@@ -27,6 +27,7 @@ class EpisodePlan:
         ```
 
         ```text
+        (2, 3) 2 0
         ```
     """
 

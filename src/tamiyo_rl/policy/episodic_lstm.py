@@ -54,9 +54,12 @@ class EpisodicLSTM(nn.LSTM):
         ```
 
         ```text
+        [2, 6, 8] True
         ```
     """
 
+    weight_ih_l0: nn.Parameter
+    weight_hh_l0: nn.Parameter
     initial_cell: nn.Parameter | None
     initial_output: nn.Parameter | None
 
@@ -96,11 +99,11 @@ class EpisodicLSTM(nn.LSTM):
     def reset_parameters(self) -> None:
         """Initialise the weights as `nn.LSTM` does, and a learned initial state to zeros."""
         super().reset_parameters()
-        if getattr(self, "initial_cell", None) is not None:
-            nn.init.zeros_(self.initial_cell)
-            nn.init.zeros_(self.initial_output)
+        for name, parameter in self.named_parameters():
+            if name.startswith("initial_"):
+                nn.init.zeros_(parameter)
 
-    def forward(  # type: ignore[override]  # nn.LSTM with one argument more
+    def forward(
         self,
         inputs: torch.Tensor | PackedSequence,
         hidden: tuple[torch.Tensor, torch.Tensor] | None = None,
@@ -145,7 +148,9 @@ class EpisodicLSTM(nn.LSTM):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _given_or_learned(
-        self, inputs: torch.Tensor | PackedSequence, hidden: tuple[torch.Tensor, torch.Tensor] | None
+        self,
+        inputs: torch.Tensor | PackedSequence,
+        hidden: tuple[torch.Tensor, torch.Tensor] | None,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         if hidden is not None or not self.learns_initial_state:
             return hidden
@@ -160,8 +165,12 @@ class EpisodicLSTM(nn.LSTM):
         self, inputs: torch.Tensor | PackedSequence, starts: torch.Tensor | EpisodePlan
     ) -> torch.Tensor:
         """Return the inputs as `[B, T, F]`, or raise where episode starts cannot be used."""
-        plain = isinstance(inputs, torch.Tensor) and inputs.dim() == 3  # noqa: PLR2004 - batched
-        if not plain or self.bidirectional or self.proj_size:
+        if (
+            isinstance(inputs, PackedSequence)
+            or inputs.dim() != 3  # noqa: PLR2004 - [B, T, F]
+            or self.bidirectional
+            or self.proj_size
+        ):
             raise ValueError(
                 "episode_starts: expected None with packed or unbatched inputs, bidirectional "
                 "or proj_size. Pass padded, batched inputs to a plain LSTM to use episode starts."
@@ -262,9 +271,7 @@ def _reset_columns(weight: torch.Tensor) -> torch.Tensor:
     return gates.flatten(0, 1)
 
 
-def _write_columns(
-    bias: torch.Tensor, cell: torch.Tensor, output: torch.Tensor
-) -> torch.Tensor:
+def _write_columns(bias: torch.Tensor, cell: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """Weights `[4H, 2]` that write the learned state (column 0) and that are the bias elsewhere.
 
     The cell and output gates take their bias from column 1, so that nothing has to cancel it in

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -76,14 +75,16 @@ class InputChecks:
         h, c = (self._state(f"hidden.{n}", t) for n, t in zip("hc", hidden, strict=True))
         return HiddenState(h, c)
 
-    def episode_starts(self, starts: Any) -> torch.Tensor | EpisodePlan | None:  # noqa: ANN401 - checked here
-        """Return the episode starts, which may lie on the CPU too."""
-        if starts is None or (isinstance(starts, EpisodePlan) and starts.shape == self.steps):
-            return starts
-        shape = dict(zip(("batch", "time"), self.steps, strict=False))
+    def plan(self, starts: object) -> EpisodePlan | None:
+        """Return the plan of the episode starts, made here where a tensor was given."""
         if isinstance(starts, EpisodePlan):
-            starts = starts.episode_starts
-        require_shape("episode_starts", starts, shape)
+            require_shape("episode_starts", starts.episode_starts, self._shape())
+            return starts
+        return None if starts is None else EpisodePlan(self.episode_starts(starts))
+
+    def episode_starts(self, value: object) -> torch.Tensor:
+        """Return the episode starts, which may lie on the CPU too."""
+        starts = require_shape("episode_starts", value, self._shape())
         if starts.dtype != torch.bool:
             raise TypeError(
                 f"episode_starts: expected torch.bool, got {starts.dtype}. Convert with .bool()."

@@ -171,6 +171,7 @@ class LSTMPolicyBundle:
             ```
 
             ```text
+            4 {'action': 2}
             ```
         """
         from tamiyo_rl.policy.spaces import SpaceAdapter  # noqa: PLC0415 - needs the extra `train`
@@ -227,7 +228,9 @@ class LSTMPolicyBundle:
         log_probs = self.heads.log_probs(logits, masks)
         action = self.heads.mode(log_probs) if deterministic else self.heads.sample(log_probs)
         log_prob = self.heads.log_prob(log_probs, action)
-        result = ActionResult(self.heads.by_name(action), self.heads.by_name(log_prob), value, state)
+        result = ActionResult(
+            self.heads.by_name(action), self.heads.by_name(log_prob), value, state
+        )
         return mark_origin(result, "LSTMPolicyBundle.get_action")
 
     @torch.inference_mode()
@@ -364,6 +367,16 @@ class LSTMPolicyBundle:
         """Whether `compile` was called for the present network."""
         return self._compiled_network is self._network
 
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments that build a bundle of the same sizes, without the encoder."""
+        return {
+            "feature_dim": self.feature_dim,
+            "action_dims": self.action_dims,
+            "hidden_dim": self.hidden_dim,
+            "num_lstm_layers": self.num_lstm_layers,
+            "learn_initial_hidden": self.learn_initial_hidden,
+        }
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters, for an optimizer."""
         return self._module.parameters()
@@ -445,12 +458,9 @@ class LSTMPolicyBundle:
         """Run one checked step of the rollout: logits `[B, total]`, value `[B]`, state, masks."""
         checks = self._checks().for_steps_of(features, "batch")
         masks = checks.masks(masks)
-        starts = checks.episode_starts(starts)
-        logits, value, state = self._run(
-            checks.features(features)[:, None],
-            checks.hidden(hidden),
-            None if starts is None else starts[:, None],
-        )
+        first = None if starts is None else checks.episode_starts(starts)[:, None]
+        features, hidden = checks.features(features)[:, None], checks.hidden(hidden)
+        logits, value, state = self._run(features, hidden, first)
         return logits[:, 0], value[:, 0], state, masks
 
     def _sequences(
@@ -462,8 +472,7 @@ class LSTMPolicyBundle:
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         """Run checked sequences: logits `[B, T, total]`, value `[B, T]`, last state."""
         features, hidden = checks.features(features), checks.hidden(hidden)
-        starts = checks.episode_starts(starts)
-        plan = EpisodePlan(starts) if isinstance(starts, torch.Tensor) else starts
+        plan = checks.plan(starts)
         self._require_known_state(hidden, plan)
         logits, value, state = self._run(features, hidden, plan)
         if torch.is_grad_enabled():
@@ -499,7 +508,10 @@ class LSTMPolicyBundle:
 
     def _require_graphs(self, logits: torch.Tensor, value: torch.Tensor) -> None:
         """Raise where an output has no graph although parameters behind it train (C8)."""
-        trunk = [*self._module.encoder.parameters(), *chain.from_iterable(self._module.core.all_weights)]
+        trunk = [
+            *self._module.encoder.parameters(),
+            *chain.from_iterable(self._module.core.all_weights),
+        ]
         for which, output, head in (
             ("the logits do not require", logits, self._module.policy_head),
             ("the value does not require", value, self._module.value_head),

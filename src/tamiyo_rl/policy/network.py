@@ -36,6 +36,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         ```
 
         ```text
+        [2, 7, 5] [2, 7] [1, 2, 8]
         ```
     """
 

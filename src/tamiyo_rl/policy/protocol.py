@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 import torch
 
 if TYPE_CHECKING:
-    from tamiyo_rl.policy.episodic_lstm import EpisodePlan
+    from tamiyo_rl.policy.episode_plan import EpisodePlan
 
 HeadTensors = Mapping[str, torch.Tensor]
 
@@ -31,6 +31,7 @@ class HiddenState(NamedTuple):
         ```
 
         ```text
+        [2, 5, 8] False
         ```
     """
 
@@ -62,6 +63,7 @@ class ActionResult(NamedTuple):
         ```
 
         ```text
+        ['op', 'slot'] [2]
         ```
     """
 
@@ -97,6 +99,7 @@ class EvalResult(NamedTuple):
         ```
 
         ```text
+        [2, 7] [2, 7]
         ```
     """
 
@@ -134,6 +137,7 @@ class ForwardResult(NamedTuple):
         ```
 
         ```text
+        [2, 7, 3]
         ```
     """
 
@@ -165,6 +169,7 @@ class PolicyBundle(Protocol):
         ```
 
         ```text
+        True
         ```
     """
 

@@ -40,6 +40,9 @@ class SpaceAdapter:
         ```
 
         ```text
+        [[0.5, -0.5, 0.0, 0.0, 1.0]]
+        {'0': 2, '1': 5}
+        [[1, 4]]
         ```
     """
 
@@ -81,7 +84,7 @@ def _feature_dim(space: gymnasium.Space[Any], path: str) -> int:
     raise ValueError(f"{path}: expected {OBSERVATIONS}, got {space}.")
 
 
-def _parts(space: spaces.Dict | spaces.Tuple) -> list[tuple[Any, gymnasium.Space[Any]]]:
+def _parts(space: spaces.Dict | spaces.Tuple[Any]) -> list[tuple[Any, gymnasium.Space[Any]]]:
     return list(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
 
 

@@ -1,5 +1,6 @@
 """A reference user of the policy: rollout buffer, recurrent PPO and environments."""
 
+from tamiyo_rl.training.checkpoint import SavedPolicy, load_policy, save_policy
 from tamiyo_rl.training.environments import (
     EnvironmentStepper,
     KeepColumns,
@@ -22,8 +23,12 @@ __all__ = [
     "RewardScaler",
     "RolloutBatch",
     "RolloutBuffer",
+    "SavedPolicy",
     "UpdateReport",
     "evaluate_policy",
     "generalized_advantages",
+    "load_policy",
     "make_cartpole_without_velocities",
+    "ppo_loss",
+    "save_policy",
 ]

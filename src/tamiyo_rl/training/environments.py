@@ -32,6 +32,7 @@ def make_cartpole_without_velocities(num_envs: int) -> VectorEnv[Any, Any, Any]:
         ```
 
         ```text
+        (3, 2) (2,)
         ```
     """
     envs = gymnasium.make_vec(
@@ -109,6 +110,7 @@ class EnvironmentStepper:
         ```
 
         ```text
+        [False, False] [True, True]
         ```
     """
 
@@ -142,8 +144,9 @@ class EnvironmentStepper:
         """Return the observations with the true final ones where episodes ended."""
         if self._mode == AutoresetMode.DISABLED or not self._ended.any():
             return observations
-        space = self.envs.single_observation_space
+        space: Any = self.envs.single_observation_space
         items = list(iterate(self.envs.observation_space, observations))
         for row in np.flatnonzero(self._ended):
             items[row] = info["final_obs"][row]
-        return concatenate(space, items, create_empty_array(space, len(items)))
+        merged: Any = create_empty_array(space, len(items))
+        return concatenate(space, items, merged)

@@ -45,6 +45,7 @@ def evaluate_policy(
         ```
 
         ```text
+        (10,) True
         ```
     """
     spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)

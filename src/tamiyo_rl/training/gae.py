@@ -43,6 +43,8 @@ def generalized_advantages(  # noqa: PLR0913 - the quantities of the equation
         ```
 
         ```text
+        0.0
+        5.0
         ```
     """
     deltas = rewards + gamma * next_values.masked_fill(terminated, 0.0) - values

@@ -31,6 +31,7 @@ class FeatureNormalizer:
         ```
 
         ```text
+        [-1.0, 1.0]
         ```
     """
 
@@ -79,6 +80,7 @@ class RewardScaler:
         ```
 
         ```text
+        True
         ```
     """
 

@@ -61,6 +61,7 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
         ```
 
         ```text
+        0.0 0.0 True
         ```
     """
     weight = batch.valid.to(batch.advantages.dtype)

@@ -127,6 +127,8 @@ class RecurrentPPO:
         ```
 
         ```text
+        256 True
+        512 True
         ```
     """
 
@@ -226,15 +228,15 @@ class RecurrentPPO:
             for batch in self.buffer.minibatches(self.config.num_minibatches)
         ]
         mean = torch.stack([torch.stack(loss).detach() for loss in losses]).mean(dim=0).tolist()
-        summary = PPOLoss._make(mean)
+        policy, value, entropy, approx_kl, clip_fraction, _ = mean
         return UpdateReport(
             steps=self.steps,
             episode_return=self._episodes.mean(),
-            policy_loss=summary.policy,
-            value_loss=summary.value,
-            entropy=summary.entropy,
-            approx_kl=summary.approx_kl,
-            clip_fraction=summary.clip_fraction,
+            policy_loss=policy,
+            value_loss=value,
+            entropy=entropy,
+            approx_kl=approx_kl,
+            clip_fraction=clip_fraction,
             first_ratio_error=float(losses[0].ratio_error.detach()),
         )
 

@@ -91,6 +91,8 @@ class RolloutBuffer:
         ```
 
         ```text
+        [4, 4, 3] False True
+        [4, 4, 3] False True
         ```
     """
 
@@ -151,7 +153,7 @@ class RolloutBuffer:
         truncated: ArrayLike,
         masks: HeadTensors | None = None,
         final_values: torch.Tensor | None = None,
-        valid: ArrayLike = True,  # noqa: FBT002 - one flag for each environment
+        valid: ArrayLike = True,
     ) -> None:
         """Copy one step in.
 
@@ -240,9 +242,7 @@ class RolloutBuffer:
         if self._plan is None:
             raise ValueError("RolloutBuffer: expected finish() before minibatches().")
         if count < 1 or self.num_rows % count:
-            raise ValueError(
-                f"count: expected a divisor of the {self.num_rows} rows, got {count}."
-            )
+            raise ValueError(f"count: expected a divisor of the {self.num_rows} rows, got {count}.")
         order = torch.randperm(self.num_rows, generator=generator, device="cpu")
         for rows in order.chunk(count):
             yield self._gather(rows, self._plan)

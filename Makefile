@@ -1,0 +1,46 @@
+# Everything runs in .venv, which the first target that needs it creates.
+PYTHON ?= python3
+RUN ?= runs/demo
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format coverage docs serve clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Train a recurrent policy, evaluate it, and show the contract at work
+	$(BIN)/tamiyo-rl train $(RUN)
+	$(BIN)/tamiyo-rl evaluate $(RUN)
+	$(BIN)/tamiyo-rl tour
+
+test: $(INSTALLED) ## Run every example and every test; DEVICES=cpu,cuda demands both
+	$(BIN)/python -m pytest $(if $(DEVICES),--devices $(DEVICES))
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+coverage: $(INSTALLED) ## Require that the documentation alone covers contract/ and policy/
+	$(BIN)/coverage run -m pytest --devices cpu README.md docs src
+	$(BIN)/coverage report --fail-under=100
+
+docs: $(INSTALLED) ## Build the site into site/
+	$(BIN)/mkdocs build --strict
+
+serve: $(INSTALLED) ## Serve the site while writing it
+	$(BIN)/mkdocs serve
+
+clean: ## Remove what the other targets made, but not runs/
+	rm -rf .venv site dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

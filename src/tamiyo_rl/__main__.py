@@ -1,0 +1,5 @@
+"""`python -m tamiyo_rl` is the command `tamiyo-rl`."""
+
+from tamiyo_rl.cli import main
+
+main()

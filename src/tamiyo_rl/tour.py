@@ -1,0 +1,46 @@
+"""The contract at work, in a few lines that can be watched."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from rich.console import Console
+from rich.padding import Padding
+
+from tamiyo_rl.contract.guard import InferenceTensorWarning
+from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
+
+CALL = "bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden(8))"
+
+
+def show_contract(console: Console) -> None:
+    """Pass the state of `initial_hidden()` to `evaluate_actions`, and print what happens."""
+    bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
+    features, actions = torch.randn(8, 16, 4), {"action": torch.zeros(8, 16, dtype=torch.long)}
+
+    console.rule("The contract at work")
+    console.print(f"\n[bold]Plainly[/]: {CALL}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden(8))
+    for warning in caught:
+        _quote(console, f"{warning.category.__name__}: {warning.message}")
+
+    console.print('\n[bold]With warnings as errors[/]: warnings.filterwarnings("error", ...)')
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=InferenceTensorWarning)
+        try:
+            bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden(8))
+        except InferenceTensorWarning:
+            _quote(console, "InferenceTensorWarning raised; nothing was computed.")
+
+    console.print("\n[bold]As the contract wants it[/]: hidden=None")
+    evaluation = bundle.evaluate_actions(features, actions)
+    (evaluation.value.mean() - evaluation.joint_log_prob.mean()).backward()
+    reached = sum(parameter.grad is not None for parameter in bundle.parameters())
+    _quote(console, f"no warning; {reached} of {len(list(bundle.parameters()))} parameters trained")
+
+
+def _quote(console: Console, text: str) -> None:
+    console.print(Padding(text, (0, 4), style="yellow"), highlight=False, markup=False)

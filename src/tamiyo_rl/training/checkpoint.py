@@ -1,0 +1,124 @@
+"""Trained policies as files: written whole or not at all, and loaded without executing anything."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
+from tamiyo_rl.training.normalization import FeatureNormalizer
+
+FORMAT = 1
+
+
+class SavedPolicy(NamedTuple):
+    """A trained policy and what it needs to see its environment as it did in training.
+
+    Attributes:
+        bundle: The policy.
+        normalizer: Statistics of its features.
+    """
+
+    bundle: LSTMPolicyBundle
+    normalizer: FeatureNormalizer
+
+
+def save_policy(path: Path, policy: SavedPolicy) -> None:
+    """Write a policy to a file, which is replaced only once the new content is on the disk.
+
+    Args:
+        path: The file.
+        policy: Bundle and normaliser.
+
+    Examples:
+        ```python
+        from pathlib import Path
+        from tamiyo_rl import LSTMPolicyBundle
+        from tamiyo_rl.training import FeatureNormalizer, SavedPolicy, load_policy, save_policy
+
+        bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2)
+        save_policy(Path("policy.pt"), SavedPolicy(bundle, FeatureNormalizer(2)))
+        loaded = load_policy(Path("policy.pt"), device=bundle.device)
+        print(all(a.equal(b) for a, b in zip(bundle.parameters(), loaded.bundle.parameters())))
+        ```
+
+        ```text
+        True
+        ```
+    """
+    bundle, normalizer = policy
+    content = {
+        "format": FORMAT,
+        "settings": bundle.settings(),
+        "parameters": bundle.state_dict(),
+        "normalizer": normalizer.state_dict(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def load_policy(
+    path: Path, *, device: torch.device | str = "cpu", encoder: nn.Module | None = None
+) -> SavedPolicy:
+    """Load what `save_policy` wrote; only tensors and plain values are read from the file.
+
+    Args:
+        path: The file.
+        device: Where the policy goes.
+        encoder: Built as the one that was saved; its parameters are loaded.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a policy of this format, naming the file and the reason.
+
+    Examples:
+        ```python
+        from pathlib import Path
+        from tamiyo_rl.training import load_policy
+
+        Path("policy.pt").write_text("not a policy")
+        try:
+            load_policy(Path("policy.pt"))
+        except ValueError as error:
+            print(str(error).splitlines()[0])
+        ```
+
+        ```text
+        policy.pt: expected a file that save_policy() wrote, but it cannot be read. Train the policy again, or pass another file. (UnpicklingError)
+        ```
+    """
+    content = _read(path)
+    with torch.device(device):
+        bundle = LSTMPolicyBundle(**content["settings"], encoder=encoder)
+    bundle.load_state_dict(content["parameters"])
+    normalizer = FeatureNormalizer(bundle.feature_dim)
+    normalizer.load_state_dict(content["normalizer"])
+    return SavedPolicy(bundle, normalizer)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{path}: expected a file that save_policy() wrote, but it cannot be read. Train the "
+            f"policy again, or pass another file. ({type(error).__name__})"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: expected a saved policy of format {FORMAT}, got another file or format. "
+            "Load it with the version of tamiyo-rl that wrote it."
+        )
+    return content

@@ -1,0 +1,66 @@
+"""What a training run leaves behind: the policy, the log and the learning curve."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from matplotlib.figure import Figure
+
+from tamiyo_rl.training.recurrent_ppo import UpdateReport
+
+POLICY, LOG, CURVE = "policy.pt", "log.csv", "learning_curve.png"
+
+
+class TrainingLog:
+    """Writes one line for each update to a CSV file, flushed at once.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(UpdateReport._fields)
+
+    def add(self, report: UpdateReport) -> None:
+        """Write one report."""
+        self._writer.writerow(report)
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        """Return the log."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def draw_learning_curve(reports: list[UpdateReport], path: Path, *, solved_at: float) -> None:
+    """Draw the return over the environment steps.
+
+    Args:
+        reports: What the training reported.
+        path: The picture, PNG.
+        solved_at: Return at which the task counts as solved, drawn as a line.
+    """
+    known = [r for r in reports if not math.isnan(r.episode_return)]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([r.steps for r in known], [r.episode_return for r in known], color="tab:blue")
+    axes.axhline(solved_at, color="tab:gray", linestyle="--", label=f"solved: {solved_at:g}")
+    axes.set(xlabel="environment steps", ylabel="mean return of the last 100 episodes")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=150)
