@@ -10,8 +10,17 @@ from typing import Annotated
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
+from tamiyo_rl.policy.inputs import require_positive
 from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
 from tamiyo_rl.tour import show_contract
 from tamiyo_rl.training.checkpoint import SavedPolicy, load_policy, save_policy
@@ -41,6 +50,7 @@ class Train:
 
     def __call__(self, console: Console) -> None:
         """Train, and leave the policy, the log and the learning curve in the run folder."""
+        require_positive(num_envs=self.num_envs)
         torch.manual_seed(self.ppo.seed)
         envs = make_cartpole_without_velocities(self.num_envs)
         bundle = LSTMPolicyBundle.from_spaces(
@@ -71,6 +81,7 @@ class Evaluate:
 
     def __call__(self, console: Console) -> None:
         """Print the mean return."""
+        require_positive(episodes=self.episodes)
         policy = load_policy(self.run / POLICY)
         envs = make_cartpole_without_velocities(self.episodes)
         returns = evaluate_policy(policy.bundle, envs, policy.normalizer, seed=self.seed)
@@ -98,6 +109,14 @@ Command = (
 )
 
 
+class StepsPerSecond(ProgressColumn):
+    """Shows the environment steps per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed, 0 before the first update."""
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} steps/s")
+
+
 def train_with_progress(
     trainer: RecurrentPPO, log: TrainingLog, console: Console
 ) -> list[UpdateReport]:
@@ -106,7 +125,7 @@ def train_with_progress(
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
         TextColumn("return {task.fields[episode_return]:.0f}"),
-        TextColumn("{task.speed:,.0f} steps/s"),
+        StepsPerSecond(),
         TimeRemainingColumn(),
     )
     reports: list[UpdateReport] = []
@@ -121,10 +140,9 @@ def train_with_progress(
 
 def main() -> None:
     """Run the command line; bad input ends with a message and exit code 2."""
-    command = tyro.cli(Command, prog="tamiyo-rl", description=__doc__)
-    console = Console()
     try:
-        command(console)
+        command = tyro.cli(Command, prog="tamiyo-rl", description=__doc__)
+        command(Console())
     except (ValueError, OSError) as error:
         Console(stderr=True).print(f"tamiyo-rl: {error}", highlight=False, markup=False)
         sys.exit(2)

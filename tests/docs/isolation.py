@@ -22,9 +22,10 @@ def isolate_example(example: Example) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _restore_torch() -> Iterator[None]:
     dtype = torch.get_default_dtype()
-    # fork_rng() warns if it chooses among several devices by itself.
+    # fork_rng() warns if it chooses among several devices by itself; leaving inference_mode()
+    # restores grad mode as well.
     devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices), torch.inference_mode(mode=False), torch.enable_grad():
+    with torch.random.fork_rng(devices), torch.inference_mode(mode=False):
         try:
             yield
         finally:

@@ -52,10 +52,15 @@ PASSING = {
     ),
     "console": "```console\n$ echo 1 > a; echo \\\n2\n2\n$ cat a\n1\n```\n",
     "console of the environment": "```console\n$ python -c 'import sybil'\n```\n",
+    "console of 80 columns": "```console\n$ echo $COLUMNS\n80\n```\n",
+    "console error output": "```console\n$ echo 1 >&2\n1\n```\n",
+    "output like a fence": "```python\nprint('~~~\\n~~~')\n```\n```text\n~~~\n~~~\n```\n",
+    "own class": "```pycon\n>>> class A: ...\n>>> import __main__\n>>> A = __main__.A\n```\n",
     "toml": "```toml\na = 1\n```\n",
     "yaml": "```yaml\na: 1\n```\n",
     "json": '```json\n{"a": 1}\n```\n',
     "pickle": "```python\nimport pickle\n\nclass A: ...\n\npickle.dumps(A())\n```\n",
+    "nested list": "- a\n  - b\n\n    c\n",
     "list of two paragraphs": "- One.\n\n    Two.\n",
     "tabs": '=== "A"\n\n    - B\n\n        ```json\n        1\n        ```\n',
     "reference": "::: module\n    options:\n      members:\n        - name\n",
@@ -147,6 +152,10 @@ UNCOLLECTED = {
     "indented code in a list": ("- a\n\n        x\n", 3, "indented as code"),
     "indented code after a list": ("- a\n\nText\n\n    x\n", 5, "indented as code"),
     "indented code below a fence": ("```python\nx\n```\n    x\n", 4, "indented as code"),
+    "indented code after a fence": ("- a\n\n```python\nx\n```\n\n    x\n", 7, "indented as code"),
+    "indented code by four columns": ("- a\n\n  b\n\n    c\n", 5, "indented as code"),
+    "indented code below a title": ("Note:\n\n    x\n", 3, "indented as code"),
+    "indented fence": ("Text\n\n    ```python\n    x\n    ```\n", 3, "indented as code"),
     "indented code in an admonition": ("!!! a\n    b\n\n        x\n", 4, "indented as code"),
     "prompt": ("Text\n>>> x\n", 2, "'>>>' only in a pycon fence"),
     "prompt in a list": ("- >>> x\n", 1, "'>>>' only in a pycon fence"),
@@ -155,6 +164,7 @@ UNCOLLECTED = {
     "HTML in upper case": ("<CODE>x</CODE>\n", 1, "raw HTML"),
     "output of nothing": ("```text\nx\n```\n", 1, "directly below a python fence"),
     "output of json": ("```json\n1\n```\n```text\nx\n```\n", 4, "directly below a python fence"),
+    "output outdented": ("- a\n\n    ```python\n    ```\n```text\n```\n", 5, "directly below"),
     "output below text": ("```python\n```\nText\n```text\n```\n", 4, "directly below a python"),
     "second output": ("```python\n```\n```text\n```\n```text\n```\n", 5, "directly below a python"),
 }
@@ -253,9 +263,11 @@ def test_examples_leave_nothing_behind(run: Run) -> None:
     warn = FAILING["warning"][0]
     result = run(textwrap.dedent(change) * 2 + warn)
     result.assert_outcomes(passed=2, failed=1)
+    assert torch._GLOBAL_DEVICE_CONTEXT.device_context is None
 
 
 def test_modes_and_random_state_are_given_back(run: Run) -> None:
+    torch.seed()
     state = torch.get_rng_state()
     text = "```python\nimport torch\ntorch.manual_seed(0)\n```\n"
     run(text + LEAKED_GENERATOR + FAILING["leaked grad mode"][0])
@@ -369,12 +381,19 @@ def test_outputs_of_a_page_are_written(run: Run, pytester: pytest.Pytester) -> N
     pytester.runpytest_inprocess().assert_outcomes(passed=3)
 
 
-def test_outputs_of_docstrings_are_written(run: Run, pytester: pytest.Pytester) -> None:
-    lines = ['"""é"""', "def f():", '    """Do.', "", "    ```python", "    print(1)", "    ```"]
-    name, end = "src/module.py", '    """'
-    run("\n".join([*lines, end]), "--rewrite-outputs", name=name).assert_outcomes(passed=1)
-    written = [*lines, "", "    ```text", "    1", "    ```", end]
-    assert (pytester.path / name).read_text() == "\n".join(written)
+@pytest.mark.parametrize(
+    ("opener", "indent"), [('é = 1; """Do.', ""), ('"""é"""\ndef f():\n    """Do.', "    ")]
+)
+def test_outputs_of_docstrings_are_written(
+    run: Run, pytester: pytest.Pytester, opener: str, indent: str
+) -> None:
+    name = "src/module.py"
+    code, output = (
+        textwrap.indent(f"```{text}\n```", indent) for text in ("python\nprint(1)", "text\n1")
+    )
+    run(f'{opener}\n\n{code}\n{indent}"""', "--rewrite-outputs", name=name)
+    written = (pytester.path / name).read_text("utf-8")
+    assert written == f'{opener}\n\n{code}\n\n{output}\n{indent}"""'
 
 
 def test_output_of_two_devices_is_not_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,9 @@ class MissingHiddenWarning(UserWarning):
 
         ```text
         True
-        hidden is None, but rows [0] do not start an episode at step 0: they begin from the initial state, where the rollout had another. Pass the hidden state that the rollout had before these steps, as RolloutBuffer does.
+        hidden is None, but rows [0] do not start an episode at step 0
+          lost: the state that the rollout had there; they begin from the initial state
+          do: pass the hidden state before these steps, as RolloutBuffer does
         ```
     """
 
@@ -107,7 +109,9 @@ class ContractError(RuntimeError):
         ```
 
         ```text
-        evaluate_actions(): the parameters core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0, core.bias_hh_l0, policy_head.weight, policy_head.bias, value_head.weight, value_head.bias were made or replaced under torch.inference_mode() and cannot be trained. Build, move and load the module outside inference mode, before the optimizer is made.
+        evaluate_actions(): parameters made or replaced under inference_mode() cannot be trained:
+          core.weight_ih_l0, core.weight_hh_l0 and 6 more
+          do: build, move and load the module outside inference mode, then the optimizer
         ```
     """
 
@@ -231,9 +235,9 @@ def require_graph(where: str, which: str, outputs: object) -> None:
     tensors = [tensor for _, tensor in walk_tensors(outputs, "")]
     if tensors and not any(tensor.requires_grad for tensor in tensors):
         raise ContractError(
-            f"{where}: {which} grad, although parameters behind it do. Something "
-            "inside runs under torch.no_grad() or inference_mode(), or detaches: move it out of "
-            "the training call, or call requires_grad_(False) on what is not to be trained."
+            f"{where}: {which} grad, although parameters behind it do"
+            "\n  cause: something inside runs under no_grad() or inference_mode(), or detaches"
+            "\n  do: move that out of the call, or freeze what is not to be trained"
         )
 
 
@@ -252,19 +256,20 @@ def _trains(parameters: Mapping[str, torch.Tensor] | None, inputs: Mapping[str, 
 def _require_grad_mode(method: str) -> None:
     if torch.is_inference_mode_enabled():
         raise ContractError(
-            f"{method}() runs under torch.inference_mode() although torch.enable_grad() is on: "
-            "nothing is recorded, so no parameter gets a gradient. Call it outside the "
-            "inference_mode block; a generator that yields inside such a block leaks it."
+            f"{method}() runs under inference_mode() underneath enable_grad(): nothing is recorded"
+            "\n  lost: every gradient"
+            "\n  do: leave inference mode first; a generator that yields inside it leaks it"
         )
 
 
 def _require_ordinary_parameters(method: str, parameters: Mapping[str, torch.Tensor]) -> None:
     bad = [name for name, p in parameters.items() if p.is_inference() or not _has_version(p)]
     if bad:
+        others = f" and {len(bad) - 2} more" if bad[2:] else ""
         raise ContractError(
-            f"{method}(): the parameters {', '.join(bad)} were made or replaced under "
-            "torch.inference_mode() and cannot be trained. Build, move and load the module "
-            "outside inference mode, before the optimizer is made."
+            f"{method}(): parameters made or replaced under inference_mode() cannot be trained:"
+            f"\n  {', '.join(bad[:2])}{others}"
+            "\n  do: build, move and load the module outside inference mode, then the optimizer"
         )
 
 

@@ -98,6 +98,5 @@ class Layout(NamedTuple):
 
 def _upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Copy to the device without waiting for it: CUDA needs page-locked memory for that."""
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    source = tensor.pin_memory() if device.type == "cuda" else tensor
+    return source.to(device, non_blocking=True)

@@ -60,7 +60,7 @@ class InputChecks:
                 f"{features.dtype}. Convert them with .to({self.dtype})."
             )
         self._require_device("features", features)
-        self._require("features", features.isfinite(), "finite numbers", "NaN or inf")
+        self._require("features", features, features.isfinite(), "finite numbers")
         return features.to(self.dtype)
 
     def hidden(self, hidden: object) -> HiddenState | None:
@@ -103,9 +103,8 @@ class InputChecks:
         if masks is not None and self.read_values:
             for name, action in by_head.items():
                 chosen = masks[name].gather(-1, action.long().unsqueeze(-1)).squeeze(-1)
-                self._require(
-                    f'actions["{name}"]', chosen, "actions that the mask allows", "a masked one"
-                )
+                path = f'actions["{name}"]'
+                self._require(path, action, chosen, "an action that its mask allows")
         return by_head
 
     def masks(self, masks: object) -> dict[str, torch.Tensor] | None:
@@ -119,7 +118,7 @@ class InputChecks:
             if mask.dtype != torch.bool:
                 raise TypeError(f"{path}: expected torch.bool, got {mask.dtype}. Use .bool().")
             self._require_device(path, mask)
-            self._require(path, mask.any(dim=-1), "a valid action in each row", "none")
+            self._require(path, mask, mask.any(dim=-1), "a valid action in each row")
         return by_head
 
     def _action(self, path: str, action: torch.Tensor, size: int) -> None:
@@ -128,15 +127,15 @@ class InputChecks:
             raise TypeError(f"{path}: expected an integer dtype, got {action.dtype}. Use .long().")
         self._require_device(path, action)
         in_range = (action >= 0) & (action < size)
-        self._require(path, in_range, f"indices from 0 to {size - 1}", "another")
+        self._require(path, action, in_range, f"indices from 0 to {size - 1}")
 
     def _state(self, path: str, state: torch.Tensor) -> torch.Tensor:
         shape = {"layers": self.num_layers, "batch": self.steps[0], "hidden": self.hidden_dim}
         require_shape(path, state, shape)
         if not state.is_floating_point():
-            raise TypeError(f"{path}: expected floating point, got {state.dtype}.")
+            raise TypeError(f"{path}: expected floating point, got {state.dtype}. Use .float().")
         self._require_device(path, state)
-        self._require(path, state.isfinite(), "finite numbers", "NaN or inf")
+        self._require(path, state, state.isfinite(), "finite numbers")
         return state.to(self.dtype)
 
     def _by_head(self, name: str, value: object) -> dict[str, torch.Tensor]:
@@ -158,11 +157,12 @@ class InputChecks:
                 f"{tensor.device}. Move it with .to({str(self.device)!r})."
             )
 
-    def _require(self, path: str, valid: torch.Tensor, expected: str, got: str) -> None:
-        """Raise where `valid` is false anywhere, naming the first place."""
+    def _require(self, path: str, tensor: torch.Tensor, valid: torch.Tensor, expected: str) -> None:
+        """Raise where `valid` is false anywhere, naming the first place and what stands there."""
         if not self.read_values or valid.is_meta or bool(valid.all()):
             return
         place = (~valid).nonzero()[0].tolist()
+        got = tensor[tuple(place)].tolist()
         raise ValueError(f"{path}: expected {expected}, got {got} at index {place}.")
 
 

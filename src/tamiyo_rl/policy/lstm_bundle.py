@@ -499,9 +499,9 @@ class LSTMPolicyBundle:
         if hidden is None and plan is not None and not bool(plan.episode_starts[:, 0].all()):
             rows = (~plan.episode_starts[:, 0]).nonzero().flatten().tolist()
             warnings.warn(
-                f"hidden is None, but rows {rows} do not start an episode at step 0: they begin "
-                "from the initial state, where the rollout had another. Pass the hidden state "
-                "that the rollout had before these steps, as RolloutBuffer does.",
+                f"hidden is None, but rows {rows} do not start an episode at step 0"
+                "\n  lost: the state that the rollout had there; they begin from the initial state"
+                "\n  do: pass the hidden state before these steps, as RolloutBuffer does",
                 MissingHiddenWarning,
                 stacklevel=5,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,11 +91,12 @@ def load_policy(
         try:
             load_policy(Path("policy.pt"))
         except ValueError as error:
-            print(str(error).splitlines()[0])
+            print(error)
         ```
 
         ```text
-        policy.pt: expected a file that save_policy() wrote, but it cannot be read. Train the policy again, or pass another file. (UnpicklingError)
+        policy.pt: expected a file that save_policy() wrote, got UnpicklingError
+          do: train the policy again, or pass another file
         ```
     """
     content = _read(path)
@@ -108,17 +110,19 @@ def load_policy(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of foreign files; the error below says more
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(
-            f"{path}: expected a file that save_policy() wrote, but it cannot be read. Train the "
-            f"policy again, or pass another file. ({type(error).__name__})"
+            f"{path}: expected a file that save_policy() wrote, got {type(error).__name__}"
+            "\n  do: train the policy again, or pass another file"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
-            f"{path}: expected a saved policy of format {FORMAT}, got another file or format. "
-            "Load it with the version of tamiyo-rl that wrote it."
+            f"{path}: expected a saved policy of format {FORMAT}, got another file or format"
+            "\n  do: load it with the version of tamiyo-rl that wrote it"
         )
     return content

@@ -1,0 +1,207 @@
+"""The guard: every alarm over every argument, and no false alarm."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from tamiyo_rl import (
+    ContractError,
+    HiddenState,
+    InferenceTensorWarning,
+    LSTMPolicyBundle,
+    guard_training_inputs,
+)
+
+pytestmark = pytest.mark.clause("C4", "C8")
+
+ARGUMENTS = ["features", "actions", "masks", "hidden", "episode_starts"]
+
+
+@contextmanager
+def recorded() -> Iterator[list[warnings.WarningMessage]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
+
+
+def make_bundle() -> LSTMPolicyBundle:
+    torch.manual_seed(0)
+    return LSTMPolicyBundle(feature_dim=4, action_dims={"op": 3, "slot": 2}, hidden_dim=8)
+
+
+def make_arguments() -> dict[str, Any]:
+    starts = torch.zeros(2, 5, dtype=torch.bool)
+    starts[0, 2] = True
+    return {
+        "features": torch.randn(2, 5, 4),
+        "actions": {name: torch.zeros(2, 5, dtype=torch.long) for name in ("op", "slot")},
+        "masks": {"op": torch.ones(2, 5, 3).bool(), "slot": torch.ones(2, 5, 2).bool()},
+        "hidden": HiddenState(torch.randn(1, 2, 8), torch.randn(1, 2, 8)),
+        "episode_starts": starts,
+    }
+
+
+def as_inference(value: Any) -> Any:
+    with torch.inference_mode():
+        if isinstance(value, dict):
+            return {name: tensor.clone() for name, tensor in value.items()}
+        return value.clone()
+
+
+def outputs_and_gradients(bundle: LSTMPolicyBundle, arguments: dict[str, Any]) -> list[Any]:
+    bundle.network.zero_grad()
+    result = bundle.evaluate_actions(**arguments)
+    loss = result.joint_log_prob.sum() + result.joint_entropy.sum() + result.value.sum()
+    loss.backward()
+    return [loss.detach(), *(p.grad.clone() for p in bundle.parameters() if p.grad is not None)]
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_inference_tensor_in_any_argument_warns_once_and_trains_as_a_clone_does(name: str) -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    expected = outputs_and_gradients(bundle, arguments)
+    with recorded() as caught:
+        got = outputs_and_gradients(bundle, arguments | {name: as_inference(arguments[name])})
+    assert [w.category for w in caught] == [InferenceTensorWarning]
+    assert f"  {name}" in str(caught[0].message)
+    assert all(a.equal(b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("method", ["evaluate_actions", "forward"])
+def test_warning_points_at_the_line_of_the_caller(method: str) -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    if method == "forward":
+        del arguments["actions"]
+    arguments["hidden"] = bundle.initial_hidden(2)
+    with recorded() as caught:
+        getattr(bundle, method)(**arguments)
+    assert [w.filename for w in caught] == [__file__]
+
+
+def test_one_warning_names_every_argument_with_its_own_origin_and_remedy() -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    step = bundle.get_action(torch.zeros(2, 4))
+    arguments["hidden"] = HiddenState(bundle.initial_hidden(2).h, step.hidden.c)
+    arguments["features"] = as_inference(arguments["features"])
+    with recorded() as caught:
+        bundle.evaluate_actions(**arguments)
+    (message,) = [str(w.message) for w in caught]
+    assert (
+        "hidden.h from LSTMPolicyBundle.initial_hidden\n    lost: the gradient into the " in message
+    )
+    assert "do: pass hidden=None, or episode_starts" in message
+    assert "hidden.c from LSTMPolicyBundle.get_action\n" in message
+    assert "do: clone() it outside inference mode, or take it from RolloutBuffer" in message
+    assert "features from unknown code\n" in message
+
+
+@pytest.mark.parametrize(
+    "derive", [torch.Tensor.detach, lambda t: t[:, :], lambda t: t.view(1, 2, 8)]
+)
+def test_a_view_that_lost_the_marker_is_found_all_the_same(derive: Any) -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    state = bundle.initial_hidden(2)
+    arguments["hidden"] = HiddenState(derive(state.h), derive(state.c))
+    with pytest.warns(InferenceTensorWarning, match=r"hidden\.h, hidden\.c from unknown code"):
+        bundle.evaluate_actions(**arguments)
+
+
+def test_as_an_error_nothing_is_computed() -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    calls: list[object] = []
+    bundle.network.register_forward_hook(lambda *_: calls.append(1))
+    with pytest.raises(InferenceTensorWarning):  # warnings are errors in these tests
+        bundle.evaluate_actions(**arguments | {"hidden": bundle.initial_hidden(2)})
+    assert not calls
+
+
+def test_ordinary_tensors_never_warn_even_with_the_marker() -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    for tensor in arguments["hidden"]:
+        tensor._inference_mode_created = "LSTMPolicyBundle.initial_hidden"
+    bundle.evaluate_actions(**arguments)
+    with torch.inference_mode():
+        view_of_ordinary = arguments["features"][:]
+    bundle.evaluate_actions(**arguments | {"features": view_of_ordinary})
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_deliberate_calls_without_grad_never_warn(mode: Any) -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    with mode():
+        bundle.evaluate_actions(**arguments | {"hidden": bundle.initial_hidden(2)})
+
+
+def test_a_frozen_bundle_never_warns() -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    bundle.network.requires_grad_(requires_grad=False)
+    bundle.evaluate_actions(**arguments | {"hidden": bundle.initial_hidden(2)})
+
+
+def test_a_frozen_bundle_whose_features_train_warns() -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    bundle.network.requires_grad_(requires_grad=False)
+    arguments["features"].requires_grad_()
+    with pytest.warns(InferenceTensorWarning):
+        bundle.evaluate_actions(**arguments | {"hidden": bundle.initial_hidden(2)})
+
+
+@pytest.mark.parametrize("part", ["core", "policy_head", "value_head"])
+def test_training_one_part_alone_works(part: str) -> None:
+    bundle, arguments = make_bundle(), make_arguments()
+    for name, parameter in bundle.named_parameters():
+        parameter.requires_grad_(name.startswith(part))
+    result = bundle.evaluate_actions(**arguments)
+    assert result.value.requires_grad == (part != "policy_head")
+    assert result.joint_log_prob.requires_grad == (part != "value_head")
+
+
+def test_a_parameter_replaced_under_inference_mode_is_an_error() -> None:
+    bundle = make_bundle()
+    with torch.inference_mode():
+        bundle.network.policy_head.weight.data = torch.zeros(5, 8)  # type: ignore[union-attr]
+    with pytest.raises(ContractError, match=r"policy_head\.weight"):
+        bundle.evaluate_actions(**make_arguments())
+
+
+def test_inference_mode_underneath_enable_grad_is_an_error() -> None:
+    bundle = make_bundle()
+    with torch.inference_mode(), torch.enable_grad(), pytest.raises(ContractError, match="lost"):
+        bundle.forward(make_arguments()["features"])
+
+
+def test_a_value_without_a_graph_is_an_error_though_the_policy_has_one() -> None:
+    bundle = make_bundle()
+    bundle.network.value_head.register_forward_hook(lambda *args: args[-1].detach())  # type: ignore[union-attr]
+    with pytest.raises(ContractError, match="the value does not require grad"):
+        bundle.forward(make_arguments()["features"])
+
+
+def test_a_decorated_function_keeps_its_name_and_its_own_errors() -> None:
+    @guard_training_inputs
+    def scale(policy: torch.nn.Module, *inputs: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
+        """Scale."""
+        return policy(sum(inputs) + sum(more.values()))  # type: ignore[no-any-return]
+
+    layer = torch.nn.Linear(2, 2)
+    with torch.inference_mode():
+        leaked = torch.zeros(2)
+    assert scale.__name__ == "scale"
+    with pytest.warns(InferenceTensorWarning, match=r'inputs\[1\], more\["b"\]'):
+        scale(layer, torch.zeros(2), leaked, b=leaked)
+    with pytest.raises(TypeError, match="policy"):
+        scale()  # type: ignore[call-arg]
+
+
+def test_an_update_step_may_return_plain_numbers() -> None:
+    @guard_training_inputs
+    def update(policy: torch.nn.Module, features: torch.Tensor) -> float:
+        loss = policy(features).sum()
+        loss.backward()
+        return float(loss.detach())
+
+    update(torch.nn.Linear(2, 2), torch.zeros(2))

@@ -1,0 +1,186 @@
+"""Every clause has an example on the page, is cited in docstrings and tests, and is enforced."""
+
+import contextlib
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tamiyo_rl import ActionHeads, EpisodicLSTM, LSTMPolicyBundle
+from tamiyo_rl.contract import guard
+from tamiyo_rl.policy import episode_plan, inputs
+from tamiyo_rl.training import RolloutBuffer
+
+ROOT = Path(__file__).parent.parent
+SECTION = re.compile(r"^## (C\d+): .*?\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
+SECTIONS = dict(SECTION.findall((ROOT / "docs" / "contract.md").read_text()))
+
+
+def cited(pattern: str, *folders: str) -> set[str]:
+    text = "\n".join(p.read_text() for f in folders for p in sorted((ROOT / f).rglob("*.py")))
+    return {clause for found in re.findall(pattern, text) for clause in re.findall(r"C\d+", found)}
+
+
+def test_page_docstrings_and_tests_cite_the_same_clauses() -> None:
+    on_page = set(SECTIONS)
+    assert on_page == {f"C{number}" for number in range(1, 13)}
+    assert cited(r"\(C\d+(?:, C\d+)*\)|\*\*C\d+\*\*", "src") == on_page
+    assert cited(r"mark\.clause\([^)]*\)", "tests") == on_page
+
+
+def test_class_docstring_lists_every_clause() -> None:
+    listed = re.findall(r"\*\*(C\d+)\*\*", LSTMPolicyBundle.__doc__ or "")
+    assert listed == list(SECTIONS)
+
+
+def run_example(clause: str) -> tuple[str, str]:
+    source, expected = EXAMPLE.findall(SECTIONS[clause])[0]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), torch.random.fork_rng():
+        exec(compile(source, clause, "exec"), {"__name__": "__main__"})  # noqa: S102 - the example
+    return printed.getvalue(), expected
+
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def without_inference_mode(name: str) -> Patch:
+    method = getattr(LSTMPolicyBundle, name)
+    return lambda patch: patch.setattr(LSTMPolicyBundle, name, method.__wrapped__)
+
+
+def ordinary_initial_hidden(patch: pytest.MonkeyPatch) -> None:
+    def initial_hidden(self: LSTMPolicyBundle, batch_size: int = 1) -> Any:
+        return self.network.core.initial_state(batch_size)  # type: ignore[operator, union-attr]
+
+    patch.setattr(LSTMPolicyBundle, "initial_hidden", initial_hidden)
+
+
+def detached_initial_state(patch: pytest.MonkeyPatch) -> None:
+    initial_state = EpisodicLSTM.initial_state
+    patch.setattr(EpisodicLSTM, "initial_state", torch.no_grad()(initial_state))
+
+
+def blind_guard(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(guard, "find_inference_tensors", lambda **_: {})
+
+
+def hidden_decides(patch: pytest.MonkeyPatch) -> None:
+    state_before = EpisodicLSTM._state_before
+    patch.setattr(
+        EpisodicLSTM,
+        "_state_before",
+        lambda self, batch, hidden, starts: hidden or state_before(self, batch, hidden, starts),
+    )
+
+
+def learned_state_needs_no_starts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LSTMPolicyBundle, "_require_known_state", lambda *_: None)
+
+
+def buffer_under_inference_mode(patch: pytest.MonkeyPatch) -> None:
+    gather: Any = RolloutBuffer._gather
+    patch.setattr(RolloutBuffer, "_gather", gather.__wrapped__)
+
+
+def resets_ignored(patch: pytest.MonkeyPatch) -> None:
+    plan = episode_plan.EpisodePlan
+    original = plan.__init__
+
+    def without_inner_starts(self: episode_plan.EpisodePlan, starts: torch.Tensor) -> None:
+        inner = starts.clone()
+        inner[:, 1:] = False
+        original(self, inner)
+
+    patch.setattr(plan, "__init__", without_inner_starts)
+
+
+def mode_unchecked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(guard, "_require_grad_mode", lambda _: None)
+
+
+def masks_ignored(patch: pytest.MonkeyPatch) -> None:
+    masked_logits = ActionHeads.masked_logits
+    patch.setattr(
+        ActionHeads, "masked_logits", lambda self, logits, _: masked_logits(self, logits, None)
+    )
+
+
+def masks_unchecked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(inputs.InputChecks, "masks", lambda _, masks: masks)
+
+
+def shapes_unchecked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(inputs, "require_shape", lambda _, value, __: value)
+
+
+def values_unchecked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(inputs.InputChecks, "_require", lambda *_: None)
+
+
+def plain_state_dict(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(EpisodicLSTM, "_load_from_state_dict", torch.nn.LSTM._load_from_state_dict)
+
+
+def nothing_loaded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LSTMPolicyBundle, "load_state_dict", lambda *_: None)
+
+
+def unseeded_sampling(patch: pytest.MonkeyPatch) -> None:
+    sample = ActionHeads.sample
+
+    def unseeded(self: ActionHeads, log_probs: torch.Tensor) -> torch.Tensor:
+        torch.seed()
+        return sample(self, log_probs)
+
+    patch.setattr(ActionHeads, "sample", unseeded)
+
+
+ENFORCEMENT: list[tuple[str, Patch]] = [
+    ("C1", ordinary_initial_hidden),
+    ("C2", without_inference_mode("get_action")),
+    ("C2", without_inference_mode("get_value")),
+    ("C3", detached_initial_state),
+    ("C4", blind_guard),
+    ("C5", hidden_decides),
+    ("C5", learned_state_needs_no_starts),
+    ("C6", buffer_under_inference_mode),
+    ("C7", resets_ignored),
+    ("C8", mode_unchecked),
+    ("C9", masks_ignored),
+    ("C9", masks_unchecked),
+    ("C10", shapes_unchecked),
+    ("C10", values_unchecked),
+    ("C11", plain_state_dict),
+    ("C11", nothing_loaded),
+    ("C12", unseeded_sampling),
+]
+
+
+@pytest.mark.parametrize("clause", SECTIONS)
+def test_example_of_clause_holds(clause: str) -> None:
+    printed, expected = run_example(clause)
+    assert printed == expected
+
+
+@pytest.mark.parametrize(
+    ("clause", "take_away"), ENFORCEMENT, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_example_fails_without_what_enforces_its_clause(
+    clause: str, take_away: Patch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_away(monkeypatch)
+    try:
+        printed, expected = run_example(clause)
+    except Exception:  # noqa: BLE001 - to raise is to fail, whatever it raises
+        return
+    assert printed != expected
+
+
+def test_each_clause_has_its_enforcement_taken_away() -> None:
+    assert {clause for clause, _ in ENFORCEMENT} == set(SECTIONS)

@@ -1,0 +1,86 @@
+"""Saved policies: whole or not at all, and nothing in them is executed."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tamiyo_rl import LSTMPolicyBundle
+from tamiyo_rl.training import FeatureNormalizer, SavedPolicy, load_policy, save_policy
+
+
+def make_policy() -> SavedPolicy:
+    normalizer = FeatureNormalizer(3)
+    normalizer.update(torch.randn(10, 3))
+    encoder = torch.nn.Linear(3, 5)
+    bundle = LSTMPolicyBundle(
+        3,
+        {"a": 2, "b": 4},
+        hidden_dim=8,
+        num_lstm_layers=2,
+        learn_initial_hidden=True,
+        encoder=encoder,
+    )
+    return SavedPolicy(bundle, normalizer)
+
+
+@pytest.mark.clause("C11")
+def test_round_trip(tmp_path: Path) -> None:
+    policy = make_policy()
+    save_policy(tmp_path / "new" / "policy.pt", policy)
+    loaded = load_policy(tmp_path / "new" / "policy.pt", encoder=torch.nn.Linear(3, 5))
+    features = torch.randn(4, 3)
+    assert loaded.normalizer(features).equal(policy.normalizer(features))
+    assert loaded.bundle.get_value(features).equal(policy.bundle.get_value(features))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["policy.pt"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "policy.pt"
+    save_policy(path, make_policy())
+    before = path.read_bytes()
+
+    def fail(content: Any, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="No space"):
+        save_policy(path, make_policy())
+    assert path.read_bytes() == before
+
+
+class Dangerous:
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("executed"),)
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "truncated", "pickle", "foreign", "newer"])
+def test_other_files_are_refused_and_execute_nothing(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "policy.pt"
+    save_policy(path, make_policy())
+    content = {
+        "empty": b"",
+        "text": b"not a policy",
+        "truncated": path.read_bytes()[:-200],
+        "pickle": pickle.dumps(Dangerous()),
+    }
+    if kind in content:
+        path.write_bytes(content[kind])
+    else:
+        torch.save({"format": 2} if kind == "newer" else [1, 2], path)
+    with pytest.raises(ValueError, match=r"policy\.pt: expected"):
+        load_policy(path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"):
+        load_policy(tmp_path / "absent.pt")

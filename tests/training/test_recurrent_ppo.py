@@ -1,0 +1,159 @@
+"""The trainer: what it stores, what it learns, what it refuses."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from tamiyo_rl import LSTMPolicyBundle
+from tamiyo_rl.training import (
+    FeatureNormalizer,
+    PPOConfig,
+    RecurrentPPO,
+    RewardScaler,
+    evaluate_policy,
+    generalized_advantages,
+    make_cartpole_without_velocities,
+)
+from tests.training.test_environments import Scripted
+
+
+def make_trainer(**config: Any) -> RecurrentPPO:
+    torch.manual_seed(0)
+    envs = make_cartpole_without_velocities(4)
+    bundle = LSTMPolicyBundle(2, 2, hidden_dim=16, learn_initial_hidden=True)
+    settings = {"num_steps": 16, "sequence_length": 8, "num_minibatches": 2, "epochs": 2}
+    return RecurrentPPO(envs, bundle, PPOConfig(**{"total_steps": 640} | settings | config))
+
+
+@pytest.mark.clause("C7")
+def test_first_ratio_is_one_in_every_update() -> None:
+    reports = list(make_trainer().train())
+    assert len(reports) == 10
+    assert all(report.first_ratio_error < 1e-5 for report in reports)
+    assert all(math.isfinite(x) for report in reports[1:] for x in report[2:])
+
+
+@pytest.mark.clause("C12")
+def test_same_seed_same_training() -> None:
+    first, second = (list(make_trainer().train())[-1] for _ in range(2))
+    assert first == second
+
+
+def test_training_learns_to_balance() -> None:
+    config: dict[str, Any] = {"num_steps": 32, "sequence_length": 32, "epochs": 10}
+    reports = list(make_trainer(total_steps=8_000, num_minibatches=1, **config).train())
+    assert reports[-1].episode_return > 1.7 * reports[1].episode_return
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_advantages_are_those_of_a_scalar_reference(mode: AutoresetMode) -> None:
+    envs = SyncVectorEnv([Scripted] * 2, autoreset_mode=mode)
+    torch.manual_seed(0)
+    bundle = LSTMPolicyBundle(2, 2, hidden_dim=4)
+    trainer = RecurrentPPO(envs, bundle, PPOConfig(num_steps=24, sequence_length=24, gamma=0.9))
+    trainer.reward_scaler = lambda rewards, *_: rewards  # type: ignore[assignment]
+    trainer.normalizer = _NoNormalizer(2)
+    trainer._begin()
+    trainer._collect()
+    batch = next(trainer.buffer.minibatches(1))
+    valid = batch.valid[0].tolist()
+    kept = [t for t in range(24) if valid[t]][:8]  # well before the end of the rollout
+    expected = _scalar_advantages(bundle, len(kept), 0.9, trainer.config.gae_lambda)
+    got = [batch.advantages[0, t].item() for t in kept]
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+class _NoNormalizer(FeatureNormalizer):
+    """Passes features on: the reference sees what the environment showed."""
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+
+def _scalar_advantages(
+    bundle: LSTMPolicyBundle, count: int, gamma: float, decay: float
+) -> list[float]:
+    """Play the script alone, one episode at a time, and estimate by the definition."""
+    env = Scripted()
+    rows: list[tuple[Any, ...]] = []
+    while len(rows) < count + 3:
+        observation, hidden, ended = env.reset()[0], bundle.initial_hidden(1), False
+        while not ended:
+            features = torch.as_tensor(observation)[None]
+            value = bundle.get_value(features, hidden)
+            hidden = bundle.get_action(features, hidden=hidden).hidden
+            observation, reward, terminated, truncated, _ = env.step(0)
+            following = bundle.get_value(torch.as_tensor(observation)[None], hidden)
+            rows.append((reward, value.item(), following.item(), terminated, truncated))
+            ended = terminated or truncated
+    rewards, values, nexts, terminated, truncated = (
+        torch.tensor([column]) for column in zip(*rows, strict=True)
+    )
+    advantages = generalized_advantages(
+        rewards, values, nexts, terminated, truncated, gamma=gamma, gae_lambda=decay
+    )
+    return advantages[0, :count].tolist()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"total_steps": 0},
+        {"num_steps": 0},
+        {"epochs": -1},
+        {"gamma": 1.1},
+        {"gae_lambda": -0.1},
+        {"learning_rate": math.nan},
+        {"learning_rate": 0.0},
+        {"clip_range": math.inf},
+        {"value_coef": -1.0},
+        {"entropy_coef": math.nan},
+        {"max_grad_norm": 0.0},
+    ],
+    ids=str,
+)
+def test_bad_settings_are_named(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(bad))}: expected a number"):
+        PPOConfig(**bad)
+
+
+def test_a_bundle_that_does_not_fit_is_named() -> None:
+    envs = make_cartpole_without_velocities(4)
+    with pytest.raises(ValueError, match="bundle: expected feature_dim=2"):
+        RecurrentPPO(envs, LSTMPolicyBundle(4, 2), PPOConfig())
+    with pytest.raises(ValueError, match="bundle: expected action_dims"):
+        RecurrentPPO(envs, LSTMPolicyBundle(2, 3), PPOConfig())
+    with pytest.raises(ValueError, match="num_minibatches: expected a divisor of the 4 rows"):
+        RecurrentPPO(envs, LSTMPolicyBundle(2, 2), PPOConfig(num_minibatches=3))
+
+
+def test_evaluation_counts_one_whole_episode_of_each_environment() -> None:
+    envs = SyncVectorEnv([Scripted] * 3)
+    returns = evaluate_policy(LSTMPolicyBundle(2, 2, hidden_dim=4), envs, FeatureNormalizer(2))
+    assert returns.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_normalizer_has_the_statistics_of_all_it_saw() -> None:
+    normalizer, features = FeatureNormalizer(3), 5 + 2 * torch.randn(400, 3)
+    for part in features.split(100):
+        normalizer.update(part)
+    normalized = normalizer(features)
+    torch.testing.assert_close(normalized.mean(0), torch.zeros(3), atol=0.01, rtol=0)
+    torch.testing.assert_close(normalized.std(0), torch.ones(3), atol=0.01, rtol=0)
+    other = FeatureNormalizer(3)
+    other.load_state_dict(normalizer.state_dict())
+    assert other(features).equal(normalized)
+
+
+def test_rewards_are_scaled_by_the_deviation_of_the_return() -> None:
+    scaler, generator = RewardScaler(50, gamma=0.5), np.random.default_rng(0)
+    always, never = np.ones(50, dtype=bool), np.zeros(50, dtype=bool)
+    for _ in range(400):
+        scaled = scaler(generator.normal(0, 3, 50), never, always)
+    # The return of independent rewards has variance 9 / (1 - 0.25).
+    assert abs(scaled.std() - np.sqrt(0.75)) < 0.2
+    assert scaler.state_dict().keys() == {"mean", "var", "count"}

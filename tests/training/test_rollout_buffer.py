@@ -1,0 +1,167 @@
+"""The buffer: ordinary tensors, no shared memory, and the states that the rollout had."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tamiyo_rl import LSTMPolicyBundle, find_inference_tensors
+from tamiyo_rl.training import RolloutBatch, RolloutBuffer
+
+pytestmark = pytest.mark.clause("C6", "C7")
+
+STEPS, ENVS = 12, 3
+
+
+def make_bundle() -> LSTMPolicyBundle:
+    torch.manual_seed(0)
+    return LSTMPolicyBundle(4, {"op": 3, "slot": 2}, hidden_dim=8, learn_initial_hidden=True)
+
+
+def fill(bundle: LSTMPolicyBundle, buffer: RolloutBuffer, *, masked: bool = False) -> None:
+    hidden, starts = bundle.initial_hidden(ENVS), torch.ones(ENVS, dtype=torch.bool)
+    for _ in range(STEPS):
+        features, ended = torch.randn(ENVS, 4), torch.rand(ENVS) < 0.2
+        masks = {"op": torch.tensor([[True, False, True]] * ENVS), "slot": torch.ones(ENVS, 2) > 0}
+        chosen = masks if masked else None
+        step = bundle.get_action(features, chosen, hidden, episode_starts=starts)
+        never = torch.zeros(ENVS, dtype=torch.bool)
+        buffer.add(
+            features,
+            step,
+            hidden=hidden,
+            episode_starts=starts,
+            rewards=torch.randn(ENVS),
+            terminated=ended,
+            truncated=never,
+            masks=chosen,
+        )
+        hidden, starts = step.hidden, ended
+    buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
+
+
+def evaluate(bundle: LSTMPolicyBundle, batch: RolloutBatch) -> Any:
+    return bundle.evaluate_actions(
+        batch.features,
+        batch.actions,
+        batch.masks,
+        batch.hidden,
+        episode_starts=batch.episode_starts,
+    )
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 12])
+@pytest.mark.parametrize("masked", [False, True])
+def test_sequences_reproduce_the_rollout(length: int, masked: bool) -> None:
+    bundle = make_bundle()
+    for parameter in bundle.parameters():
+        torch.nn.init.normal_(parameter)
+    buffer = RolloutBuffer(bundle, ENVS, STEPS, sequence_length=length)
+    fill(bundle, buffer, masked=masked)
+    seen = 0
+    for batch in buffer.minibatches(3):
+        result = evaluate(bundle, batch)
+        torch.testing.assert_close(result.joint_log_prob, batch.log_prob, atol=1e-5, rtol=0)
+        torch.testing.assert_close(result.value, batch.value, atol=1e-5, rtol=0)
+        assert (batch.masks is not None) == masked
+        seen += int(batch.valid.sum())
+    assert seen == ENVS * STEPS
+
+
+@pytest.mark.parametrize("phase", ["built", "filled", "sampled"])
+def test_what_comes_out_is_ordinary_whatever_ran_under_inference_mode(phase: str) -> None:
+    bundle = make_bundle()
+    with torch.inference_mode(mode=phase == "built"):
+        buffer = RolloutBuffer(bundle, ENVS, STEPS, sequence_length=4)
+    with torch.inference_mode(mode=phase == "filled"):
+        fill(bundle, buffer)
+    with torch.inference_mode(mode=phase == "sampled"):
+        batches = list(buffer.minibatches(3))
+        mode_while_iterating = [torch.is_inference_mode_enabled() for _ in buffer.minibatches(3)]
+    assert mode_while_iterating == [phase == "sampled"] * 3
+    for batch in batches:
+        assert not find_inference_tensors(batch=batch)
+        evaluate(bundle, batch).value.sum().backward()
+
+
+def test_a_batch_shares_no_memory_with_the_buffer() -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, STEPS)
+    fill(bundle, buffer)
+    batch = next(buffer.minibatches(1))
+    before = [batch.features.clone(), batch.hidden.h.clone(), batch.log_prob.clone()]
+    buffer.reset()
+    fill(bundle, buffer)
+    after = [batch.features, batch.hidden.h, batch.log_prob]
+    assert all(a.equal(b) for a, b in zip(before, after, strict=True))
+
+
+def test_tensors_with_a_graph_leave_it_behind() -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, 1)
+    features = torch.randn(ENVS, 4, requires_grad=True)
+    hidden = bundle.initial_hidden(ENVS)
+    starts = torch.ones(ENVS, dtype=torch.bool)
+    step = bundle.get_action(features.detach(), hidden=hidden, episode_starts=starts)
+    rewards, never = [0.0] * ENVS, [False] * ENVS
+    buffer.add(
+        features * 2,
+        step,
+        hidden=hidden,
+        episode_starts=starts,
+        rewards=rewards,
+        terminated=never,
+        truncated=never,
+    )
+    buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
+    assert not next(buffer.minibatches(1)).features.requires_grad
+
+
+def test_each_row_comes_once_in_an_order_that_the_generator_decides() -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, STEPS, sequence_length=4)
+    fill(bundle, buffer)
+    orders = []
+    for _ in range(2):
+        generator = torch.Generator().manual_seed(3)
+        batches = list(buffer.minibatches(9, generator))
+        orders.append(torch.cat([batch.features for batch in batches]))
+    assert orders[0].equal(orders[1])
+    assert len({tuple(row.flatten().tolist()) for row in orders[0]}) == 9
+
+
+def test_misuse_is_named() -> None:
+    bundle = make_bundle()
+    with pytest.raises(ValueError, match="sequence_length: expected a divisor of num_steps=12"):
+        RolloutBuffer(bundle, ENVS, STEPS, sequence_length=5)
+    with pytest.raises(ValueError, match="num_envs: expected an int of at least 1"):
+        RolloutBuffer(bundle, 0, STEPS)
+    buffer = RolloutBuffer(bundle, ENVS, STEPS)
+    with pytest.raises(ValueError, match=r"expected 12 steps before finish\(\), got 0"):
+        buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
+    with pytest.raises(ValueError, match=r"expected finish\(\) before minibatches"):
+        next(buffer.minibatches(1))
+    fill(bundle, buffer)
+    with pytest.raises(ValueError, match="expected at most 12 steps"):
+        fill(bundle, buffer)
+    with pytest.raises(ValueError, match="count: expected a divisor of the 3 rows, got 2"):
+        next(buffer.minibatches(2))
+
+
+def test_a_reward_that_is_not_finite_is_refused_and_nothing_is_stored() -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, STEPS)
+    hidden, starts = bundle.initial_hidden(ENVS), torch.ones(ENVS, dtype=torch.bool)
+    step = bundle.get_action(torch.zeros(ENVS, 4), hidden=hidden, episode_starts=starts)
+    never = [False] * ENVS
+    with pytest.raises(ValueError, match=r"rewards: expected finite .* rows \[1\]"):
+        buffer.add(
+            torch.zeros(ENVS, 4),
+            step,
+            hidden=hidden,
+            episode_starts=starts,
+            rewards=[0.0, float("nan"), 0.0],
+            terminated=never,
+            truncated=never,
+        )
+    fill(bundle, buffer)
