@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 from tamiyo_rl.training import generalized_advantages
 
 
-def advantage_by_definition(
-    start: int,
-    rewards: list[float],
-    values: list[float],
-    next_values: list[float],
-    terminated: list[bool],
-    truncated: list[bool],
-    gamma: float,
-    decay: float,
-) -> float:
+def advantage_by_definition(start: int, row: list[list[Any]], gamma: float, decay: float) -> float:
+    rewards, values, next_values, terminated, truncated = row
     total, weight = 0.0, 1.0
     for t in range(start, len(rewards)):
         following = 0.0 if terminated[t] else next_values[t]
@@ -38,7 +30,7 @@ def test_equals_its_definition(seed: int, gamma: float, decay: float) -> None:
     flags = [torch.rand(2, 9, generator=generator) < 0.2 for _ in range(2)]
     got = generalized_advantages(*floats, *flags, gamma=gamma, gae_lambda=decay)
     for row in range(2):
-        lists: Any = [part[row].tolist() for part in (*floats, *flags)]
+        lists = [part[row].tolist() for part in (*floats, *flags)]
         for t in range(9):
-            expected = advantage_by_definition(t, *lists, gamma, decay)
+            expected = advantage_by_definition(t, lists, gamma, decay)
             assert math.isclose(got[row, t].item(), expected, rel_tol=1e-9, abs_tol=1e-9)
