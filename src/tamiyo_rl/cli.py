@@ -45,7 +45,7 @@ class Train:
 
     run: tyro.conf.Positional[Path] = Path("runs/cartpole")
     num_envs: int = 8
-    hidden_dim: int = 128
+    hidden_dim: int = 64
     ppo: Annotated[PPOConfig, tyro.conf.arg(name="")] = field(default_factory=PPOConfig)
 
     def __call__(self, console: Console) -> None:

@@ -82,12 +82,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         return self.policy_head(outputs), self.value_head(outputs).squeeze(-1), HiddenState(h, c)
 
     def _initialise(self) -> None:
-        """Start as PPO implementations do: orthogonal weights, an almost uniform policy."""
-        for name, parameter in self.core.named_parameters():
-            if name.startswith("weight"):
-                nn.init.orthogonal_(parameter)
-            else:
-                nn.init.zeros_(parameter)
+        """Start from an almost uniform policy, as PPO implementations do."""
         for head, gain in ((self.policy_head, 0.01), (self.value_head, 1.0)):
             nn.init.orthogonal_(head.weight, gain)
             nn.init.zeros_(head.bias)

@@ -42,17 +42,17 @@ class PPOConfig:
     """
 
     total_steps: int = 150_000
-    num_steps: int = 32
+    num_steps: int = 128
     sequence_length: int = 32
-    num_minibatches: int = 1
-    epochs: int = 20
-    gamma: float = 0.98
-    gae_lambda: float = 0.8
+    num_minibatches: int = 4
+    epochs: int = 10
+    gamma: float = 0.99
+    gae_lambda: float = 0.9
     learning_rate: float = 1e-3
     clip_range: float = 0.2
     value_coef: float = 0.5
     entropy_coef: float = 0.0
-    max_grad_norm: float = 0.5
+    max_grad_norm: float = 5.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -121,14 +121,14 @@ class RecurrentPPO:
         bundle = LSTMPolicyBundle.from_spaces(
             envs.single_observation_space, envs.single_action_space, hidden_dim=32
         )
-        trainer = RecurrentPPO(envs, bundle, PPOConfig(total_steps=512, epochs=2))
+        trainer = RecurrentPPO(envs, bundle, PPOConfig(total_steps=2048, epochs=2))
         for report in trainer.train():
             print(report.steps, report.first_ratio_error < 1e-3)
         ```
 
         ```text
-        256 True
-        512 True
+        1024 True
+        2048 True
         ```
     """
 
