@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SHORT = ["--total-steps", "512", "--epochs", "1", "--hidden-dim", "8"]
+SHORT = ["--total-steps", "2100", "--epochs", "1", "--hidden-dim", "8"]
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -17,7 +17,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_train_then_evaluate(tmp_path: Path) -> None:
     trained = run("train", "runs/a", *SHORT, folder=tmp_path)
     assert trained.returncode == 0, trained.stderr
-    assert "512/512 steps" in trained.stdout
+    assert "2,048/2,048 steps" in trained.stdout
     folder = tmp_path / "runs" / "a"
     assert {path.name for path in folder.iterdir()} == {
         "policy.pt",
@@ -47,6 +47,7 @@ def test_tour_shows_the_warning_and_the_error(tmp_path: Path) -> None:
         (["evaluate", "absent", "--episodes", "0"], "episodes: expected an int of at least 1"),
         (["train", "--num-envs", "0"], "num_envs: expected an int of at least 1"),
         (["train", "--hidden-dim", "0"], "hidden_dim: expected an int of at least 1"),
+        (["train", "--total-steps", "9"], "total_steps: expected at least the 1024 steps"),
         (["train", "--gamma", "2"], "gamma: expected a number from 0 to 1"),
         (["train", "--num-minibatches", "3"], "num_minibatches: expected a divisor"),
         (["train", "taken"], "taken"),

@@ -130,7 +130,7 @@ def train_with_progress(
     )
     reports: list[UpdateReport] = []
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("train", total=trainer.config.total_steps, episode_return=0.0)
+        task = progress.add_task("train", total=trainer.total_steps, episode_return=0.0)
         for report in trainer.train():
             log.add(report)
             reports.append(report)

@@ -20,12 +20,12 @@ def show_contract(console: Console) -> None:
     features, actions = torch.randn(8, 16, 4), {"action": torch.zeros(8, 16, dtype=torch.long)}
 
     console.rule("The contract at work")
-    console.print(f"\n[bold]Plainly[/]: {CALL}")
+    console.print(f"\n[bold]Plainly[/]:\n{CALL}", soft_wrap=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden(8))
     for warning in caught:
-        _quote(console, f"{warning.category.__name__}: {warning.message}")
+        _quote(console, f"{warning.category.__name__}:\n{warning.message}")
 
     console.print('\n[bold]With warnings as errors[/]: warnings.filterwarnings("error", ...)')
     with warnings.catch_warnings():
@@ -43,4 +43,4 @@ def show_contract(console: Console) -> None:
 
 
 def _quote(console: Console, text: str) -> None:
-    console.print(Padding(text, (0, 4), style="yellow"), highlight=False, markup=False)
+    console.print(Padding(text, (0, 0, 0, 4), style="yellow"), highlight=False, markup=False)

@@ -54,7 +54,8 @@ def test_advantages_are_those_of_a_scalar_reference(mode: AutoresetMode) -> None
     envs = SyncVectorEnv([Scripted] * 2, autoreset_mode=mode)
     torch.manual_seed(0)
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=4)
-    trainer = RecurrentPPO(envs, bundle, PPOConfig(num_steps=24, sequence_length=24, gamma=0.9))
+    config = PPOConfig(num_steps=24, sequence_length=24, num_minibatches=1, gamma=0.9)
+    trainer = RecurrentPPO(envs, bundle, config)
     trainer.reward_scaler = lambda rewards, *_: rewards  # type: ignore[assignment]
     trainer.normalizer = _NoNormalizer(2)
     trainer._begin()
@@ -127,7 +128,7 @@ def test_a_bundle_that_does_not_fit_is_named() -> None:
         RecurrentPPO(envs, LSTMPolicyBundle(4, 2), PPOConfig())
     with pytest.raises(ValueError, match="bundle: expected action_dims"):
         RecurrentPPO(envs, LSTMPolicyBundle(2, 3), PPOConfig())
-    with pytest.raises(ValueError, match="num_minibatches: expected a divisor of the 4 rows"):
+    with pytest.raises(ValueError, match="num_minibatches: expected a divisor of the 16 rows"):
         RecurrentPPO(envs, LSTMPolicyBundle(2, 2), PPOConfig(num_minibatches=3))
 
 

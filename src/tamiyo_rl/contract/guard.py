@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 _COPY = "clone() it outside inference mode, or take it from RolloutBuffer"
 _REMEDIES = {
-    "initial_hidden": "pass hidden=None, or episode_starts that are true where an episode begins",
+    "initial_hidden": "pass hidden=None, or episode_starts that say where episodes begin",
     "get_action": _COPY,
     "get_value": _COPY,
 }
@@ -51,10 +51,10 @@ class InferenceTensorWarning(UserWarning):
         ```
 
         ```text
-        evaluate_actions() was given inference tensors and trains on copies of them:
+        evaluate_actions() trains on copies of the inference tensors it was given:
           hidden.h, hidden.c from LSTMPolicyBundle.initial_hidden
             lost: the gradient into the initial state
-            do: pass hidden=None, or episode_starts that are true where an episode begins
+            do: pass hidden=None, or episode_starts that say where episodes begin
         ```
     """
 
@@ -199,7 +199,7 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
         ```
 
         ```text
-        evaluate() was given inference tensors and trains on copies of them:
+        evaluate() trains on copies of the inference tensors it was given:
           state from unknown code
             lost: the gradient into its source
             do: clone() it outside inference mode, or take it from RolloutBuffer
@@ -291,7 +291,7 @@ def _message(method: str, found: Mapping[str, torch.Tensor]) -> str:
     for path, tensor in found.items():
         groups.setdefault(_explanation(path, tensor), []).append(path)
     parts = [f"\n  {', '.join(paths)} {text}" for text, paths in groups.items()]
-    return f"{method}() was given inference tensors and trains on copies of them:{''.join(parts)}"
+    return f"{method}() trains on copies of the inference tensors it was given:{''.join(parts)}"
 
 
 def _explanation(path: str, tensor: torch.Tensor) -> str:

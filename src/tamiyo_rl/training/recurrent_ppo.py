@@ -26,7 +26,7 @@ class PPOConfig:
     """Settings of `RecurrentPPO`; the defaults solve `CartPole-v1` without velocities.
 
     Attributes:
-        total_steps: Environment steps of the whole training.
+        total_steps: Environment steps of the whole training; what is left of a rollout is not used.
         num_steps: Steps of one rollout in each environment.
         sequence_length: Steps of one training row; a divisor of `num_steps`.
         num_minibatches: Minibatches of an epoch; a divisor of the number of rows.
@@ -148,12 +148,21 @@ class RecurrentPPO:
         self._stepper = EnvironmentStepper(envs)
         self._episodes = EpisodeReturns(envs.num_envs)
 
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of the whole rollouts that `config.total_steps` holds."""
+        return self.config.total_steps // self._rollout_steps * self._rollout_steps
+
+    @property
+    def _rollout_steps(self) -> int:
+        return self.envs.num_envs * self.config.num_steps
+
     def train(self) -> Iterator[UpdateReport]:
-        """Train for `total_steps`, yielding a report after each update."""
+        """Train for as many whole rollouts as `total_steps` holds, yielding a report after each."""
         torch.manual_seed(self.config.seed)
         self._begin()
-        while self.steps < self.config.total_steps:
-            remaining = 1.0 - self.steps / self.config.total_steps
+        while self.steps < self.total_steps:
+            remaining = 1.0 - self.steps / self.total_steps
             self._collect()
             yield self._update(remaining)
 
@@ -165,7 +174,12 @@ class RecurrentPPO:
                     f"bundle: expected {name}={needed} for these environments, got {own}. Build "
                     "it with LSTMPolicyBundle.from_spaces()."
                 )
-        rows = self.envs.num_envs * self.config.num_steps // self.config.sequence_length
+        if not self.total_steps:
+            raise ValueError(
+                f"total_steps: expected at least the {self._rollout_steps} steps of one rollout, "
+                f"got {self.config.total_steps}."
+            )
+        rows = self._rollout_steps // self.config.sequence_length
         if rows % self.config.num_minibatches:
             raise ValueError(
                 f"num_minibatches: expected a divisor of the {rows} rows, got "
@@ -189,7 +203,7 @@ class RecurrentPPO:
             self._collect_step()
         last = self.bundle.get_value(self._features, self._hidden, episode_starts=self._starts)
         self.buffer.finish(last, gamma=self.config.gamma, gae_lambda=self.config.gae_lambda)
-        self.steps += self.envs.num_envs * self.config.num_steps
+        self.steps += self._rollout_steps
 
     def _collect_step(self) -> None:
         result = self.bundle.get_action(
