@@ -104,7 +104,7 @@ class ActionHeads:
 
     def entropy(self, log_probs: torch.Tensor) -> torch.Tensor:
         """Entropy of every head in nats, `[..., heads]`; a masked action adds nothing."""
-        finite = log_probs.masked_fill(log_probs.isneginf(), 0.0)  # 0 * -inf is NaN
+        finite = log_probs.clamp_min(-1e4)  # 0 * -inf is NaN; exp(-1e4) is 0 in every type
         return -(log_probs.exp() * finite).sum(dim=-1)
 
     def by_name(self, stacked: torch.Tensor) -> dict[str, torch.Tensor]:

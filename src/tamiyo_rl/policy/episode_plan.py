@@ -1,17 +1,20 @@
-"""Where the separator steps of a batch of sequences go."""
+"""How the episodes of a batch are packed into the lanes of one fused LSTM call."""
 
 from __future__ import annotations
 
+import heapq
 from typing import NamedTuple
 
 import torch
 
 
 class EpisodePlan:
-    """The plan of the separator steps that reset an LSTM inside one fused call.
+    """The plan by which one fused LSTM call runs the episodes of a batch.
 
-    It depends on `episode_starts` alone. Make it once, on the CPU, pass it in place of
-    `episode_starts`, and no training step waits for the device to say where episodes begin.
+    Each row of `[B, T]` is cut at its episode starts. The pieces are packed into *lanes* as long
+    as the longest piece, with separator steps between them that reset the state. The plan depends
+    on `episode_starts` alone: make it once, on the CPU, pass it in place of `episode_starts`, and
+    no training step waits for the device to say where episodes begin.
 
     Args:
         episode_starts: `[B, T]` bool: true where a step is the first of its episode.
@@ -23,11 +26,10 @@ class EpisodePlan:
 
         starts = torch.tensor([[True, False, False], [False, True, True]])
         plan = EpisodePlan(starts)
-        print(plan.shape, plan.most_resets, plan.rows(torch.tensor([0])).most_resets)
+        print(plan.shape, plan.resets, plan.rows(torch.tensor([0])).resets)
         ```
 
         ```text
-        (2, 3) 2 0
         ```
     """
 
@@ -36,10 +38,7 @@ class EpisodePlan:
         if episode_starts.is_meta:  # there are no values to read
             episode_starts = torch.zeros(episode_starts.shape, dtype=torch.bool, device="cpu")
         self.episode_starts = episode_starts.to("cpu", copy=True)
-        resets = self.episode_starts.long()
-        resets[:, :1] = 0  # the state before step 0 is replaced, which takes no separator
-        self._resets = resets.cumsum(dim=1)
-        self.most_resets = int(self._resets[:, -1].max())
+        self.resets = int(self.episode_starts[:, 1:].sum())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,44 +55,137 @@ class EpisodePlan:
         return EpisodePlan(self.episode_starts[index.cpu()])
 
     def layout(self, device: torch.device, *, learned: bool) -> Layout:
-        """Lay the batch out with a separator at each reset, or two for a learned initial state.
+        """Pack the pieces into lanes, with a separator before each, or two for a learned state.
 
         Args:
             device: Where the tensors of the layout go.
             learned: Whether a reset also writes a state, which takes a second separator.
         """
-        batch, time = self.shape
-        separators = 2 if learned else 1
-        steps = time + separators * self.most_resets
-        place = torch.arange(time, device="cpu") + separators * self._resets
-        real = place * batch + torch.arange(batch, device="cpu")[:, None]
-        hold = (torch.arange(steps, device="cpu")[:, None] > place[:, -1]).flatten()
-        write = self._before_inner_starts(real, hold) if learned else torch.zeros_like(hold)
-        zero = ~(hold | write)
-        zero[real.flatten()] = False
-        kinds = torch.stack([zero, hold, write], dim=1)
-        return Layout(steps, _upload(real.flatten(), device), _upload(kinds, device))
+        pieces = self._pieces()
+        steps = max(piece.length for piece in pieces)
+        places, lanes = pack(pieces, steps, separators=2 if learned else 1)
+        return _lay_out(pieces, places, (steps, lanes), self.shape, device)
 
-    def _before_inner_starts(self, real: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Mark the place right before each episode start that is not at step 0."""
-        batch, _ = self.shape
-        marked = torch.zeros_like(like)
-        marked[real[:, 1:][self.episode_starts[:, 1:]] - batch] = True
-        return marked
+    def _pieces(self) -> list[Piece]:
+        """Cut each row at its episode starts."""
+        batch, time = self.shape
+        cuts = self.episode_starts.clone()
+        cuts[:, 0] = True  # a row begins a piece, whether or not an episode begins there
+        begins = cuts.flatten().nonzero().flatten().tolist()
+        ends = [*begins[1:], batch * time]
+        return [
+            Piece(begin, end - begin, begin % time == 0, end % time == 0)
+            for begin, end in zip(begins, ends, strict=True)
+        ]
+
+
+class Piece(NamedTuple):
+    """Consecutive steps of one row that belong to one episode.
+
+    Attributes:
+        begin: Index of the first step in the flattened batch.
+        length: Steps.
+        is_first: Whether the row begins with it: its state is given.
+        is_last: Whether the row ends with it: its state is returned.
+    """
+
+    begin: int
+    length: int
+    is_first: bool
+    is_last: bool
 
 
 class Layout(NamedTuple):
-    """A batch laid out with separator steps, time-major: place = step * B + row.
+    """A batch packed into lanes, time-major: place = step * lanes + lane.
 
     Attributes:
-        steps: Steps of the longest row, separators included.
-        real: `[B * T]` int64, the place of each real step, row by row.
-        kinds: `[steps * B, 3]` bool, true where a step zeroes, holds or writes the state.
+        lanes: Number of lanes; lane b begins with the first piece of row b.
+        real: `[B * T]` int64, the place of each step of the batch, row by row.
+        zero: `[steps * lanes]` bool, true at a separator that zeroes the state.
+        write: `[steps * lanes]` bool, true right before a piece that is not at step 0.
+        fresh: `[lanes]` bool, true where a lane begins with a piece that starts an episode.
+        last: `[B]` int64, the lane at whose end each row ends.
     """
 
-    steps: int
+    lanes: int
     real: torch.Tensor
-    kinds: torch.Tensor
+    zero: torch.Tensor
+    write: torch.Tensor
+    fresh: torch.Tensor
+    last: torch.Tensor
+
+
+def pack(pieces: list[Piece], steps: int, *, separators: int) -> tuple[list[tuple[int, int]], int]:
+    """Place each piece, as (lane, step), in lanes of `steps`, and count the lanes.
+
+    A row's first piece begins a lane, where its state is given. A row's last piece ends one, where
+    its state is returned. The others go, longest first, into the emptiest lane; where that one is
+    full, every lane is, and a new one is opened.
+
+    Args:
+        pieces: What to place.
+        steps: Length of a lane.
+        separators: Steps kept free before each piece that does not begin a lane.
+    """
+    places = [(0, 0)] * len(pieces)
+    firsts = [i for i, piece in enumerate(pieces) if piece.is_first]
+    lasts = [i for i, piece in enumerate(pieces) if piece.is_last and not piece.is_first]
+    others = [i for i, piece in enumerate(pieces) if not (piece.is_first or piece.is_last)]
+    front = [pieces[i].length for i in firsts]
+    for lane, i in enumerate(firsts):
+        places[i] = lane, 0
+
+    free = [(length, lane) for lane, length in enumerate(front)]
+    heapq.heapify(free)
+    ended: list[tuple[int, int]] = []
+    for i in sorted(lasts, key=lambda i: -pieces[i].length):
+        used, lane = _emptiest(free, front, pieces[i].length + separators, steps)
+        places[i] = lane, steps - pieces[i].length
+        ended.append((used + pieces[i].length + separators, lane))
+
+    heap = free + ended
+    heapq.heapify(heap)
+    for i in sorted(others, key=lambda i: -pieces[i].length):
+        used, lane = _emptiest(heap, front, pieces[i].length + separators, steps)
+        step = front[lane] + separators if front[lane] else 0
+        places[i], front[lane] = (lane, step), step + pieces[i].length
+        heapq.heappush(heap, (used + pieces[i].length + separators, lane))
+    return places, len(front)
+
+
+def _emptiest(
+    heap: list[tuple[int, int]], front: list[int], needed: int, steps: int
+) -> tuple[int, int]:
+    """Take the emptiest lane from the heap if it has room, else open a new one."""
+    if heap and heap[0][0] + needed <= steps:
+        return heapq.heappop(heap)
+    front.append(0)
+    return 0, len(front) - 1
+
+
+def _lay_out(
+    pieces: list[Piece],
+    places: list[tuple[int, int]],
+    size: tuple[int, int],
+    shape: tuple[int, int],
+    device: torch.device,
+) -> Layout:
+    steps, lanes = size
+    lane, step = torch.tensor(places, device="cpu").unbind(1)
+    lengths = torch.tensor([piece.length for piece in pieces], device="cpu")
+    begins = torch.tensor([piece.begin for piece in pieces], device="cpu")
+    offset = torch.arange(shape[0] * shape[1], device="cpu") - begins.repeat_interleave(lengths)
+    origin = (step * lanes + lane).repeat_interleave(lengths)
+    real = origin + offset * lanes
+    zero = torch.ones(steps * lanes, dtype=torch.bool, device="cpu")
+    zero[real] = False
+    write = torch.zeros_like(zero)
+    write[((step - 1) * lanes + lane)[step > 0]] = True
+    fresh = torch.zeros(lanes, dtype=torch.bool, device="cpu")
+    fresh[lane[step == 0]] = True
+    is_last = torch.tensor([piece.is_last for piece in pieces], device="cpu")
+    tensors = (real, zero, write, fresh, lane[is_last])
+    return Layout(lanes, *(_upload(tensor, device) for tensor in tensors))
 
 
 def _upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -131,11 +131,11 @@ class EpisodicLSTM(nn.LSTM):
         sequences = self._resettable(inputs, episode_starts)
         state = self._state_before(sequences.shape[0], hidden, episode_starts)
         if sequences.shape[1] == 1:
-            return super().forward(inputs, state)
+            return self._run_cells(sequences[:, 0], state)
         plan = episode_starts
         if isinstance(plan, torch.Tensor):
             plan = EpisodePlan(plan)
-        if not plan.most_resets:
+        if not plan.resets:
             return super().forward(inputs, state)
         outputs, state = self._run_layers(sequences, state, plan)
         return (outputs if self.batch_first else outputs.transpose(0, 1)), state
@@ -198,45 +198,67 @@ class EpisodicLSTM(nn.LSTM):
         h, c = (torch.where(first, new, old) for new, old in zip(initial, hidden, strict=True))
         return HiddenState(h, c)
 
+    def _run_cells(
+        self, features: torch.Tensor, state: HiddenState
+    ) -> tuple[torch.Tensor, HiddenState]:
+        """Take one step without the set-up of a sequence, which would take longer than the step."""
+        after: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for layer, weights in enumerate(self.all_weights):
+            if layer:
+                features = nn.functional.dropout(features, self.dropout, self.training)
+            before = (state.h[layer].to(features.dtype), state.c[layer].to(features.dtype))
+            features, c = torch.lstm_cell(features, before, *weights)
+            after.append((features, c))
+        h, c = (torch.stack(part) for part in zip(*after, strict=True))
+        return features.unsqueeze(1 if self.batch_first else 0), HiddenState(h, c)
+
     def _run_layers(
         self, sequences: torch.Tensor, state: HiddenState, plan: EpisodePlan
     ) -> tuple[torch.Tensor, HiddenState]:
         layout = plan.layout(sequences.device, learned=self.learns_initial_state)
         kinds = self._kind_columns(layout)
-        stream = sequences.new_zeros(layout.kinds.shape[0], sequences.shape[2])
+        stream = sequences.new_zeros(layout.zero.shape[0], sequences.shape[2])
         stream = stream.index_copy(0, layout.real, sequences.flatten(0, 1))
-        rows = layout.real.view(sequences.shape[:2])
-        final_h, final_c = [], []
+        before, after = self._lane_states(state, layout), []
         for layer in range(self.num_layers):
             if layer:
                 stream = self._between_layers(stream, kinds)
-            before = (state.h[layer : layer + 1], state.c[layer : layer + 1])
-            stream, c = self._run_layer(layer, torch.cat([stream, kinds], dim=1), before)
-            final_h.append(stream.index_select(0, rows[:, -1]))
-            final_c.append(c)
-        outputs = stream.index_select(0, layout.real).view(*rows.shape, self.hidden_size)
-        return outputs, HiddenState(torch.stack(final_h), torch.cat(final_c))
+            stream, ended = self._run_layer(layer, torch.cat([stream, kinds], dim=1), before)
+            after.append(ended)
+        h, c = (torch.cat(part).index_select(1, layout.last) for part in zip(*after, strict=True))
+        outputs = stream.index_select(0, layout.real)
+        return outputs.view(*sequences.shape[:2], self.hidden_size), HiddenState(h, c)
 
     def _kind_columns(self, layout: Layout) -> torch.Tensor:
-        """Turn the kinds of the steps into input columns, `[steps * B, kinds]`."""
-        kinds = layout.kinds.to(self.weight_ih_l0.dtype)
-        if not self.learns_initial_state:
-            return kinds[:, :2]
-        return torch.cat([kinds, 1 - kinds.sum(dim=1, keepdim=True)], dim=1)
+        """Turn the kinds of the steps into input columns: zero; or zero, write, real."""
+        columns = [layout.zero]
+        if self.learns_initial_state:
+            columns = [layout.zero & ~layout.write, layout.write, ~layout.zero]
+        return torch.stack(columns, dim=1).to(self.weight_ih_l0.dtype)
+
+    def _lane_states(self, state: HiddenState, layout: Layout) -> HiddenState:
+        """Return the states before the lanes: the rows', then for lanes that begin afresh."""
+        rows = state.h.shape[1]
+        fresh = layout.fresh[rows:, None]
+        h, c = (
+            torch.cat([given, torch.where(fresh, initial, torch.zeros_like(initial))], dim=1)
+            for given, initial in zip(state, self.initial_state(layout.lanes - rows), strict=True)
+        )
+        return HiddenState(h, c)
 
     def _between_layers(self, stream: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         """Give the next layer no features at separators, and apply the dropout between layers."""
         if self.learns_initial_state:  # a written state shows in the outputs; a zeroed one does not
-            stream = stream * kinds[:, 3:]
+            stream = stream * kinds[:, 2:]
         return nn.functional.dropout(stream, self.dropout, self.training)
 
     def _run_layer(
-        self, layer: int, stream: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = state[0].shape[1]
-        outputs, _, c = torch.lstm(
-            stream.view(-1, batch, stream.shape[1]),
-            [part.to(stream.dtype).contiguous() for part in state],
+        self, layer: int, stream: torch.Tensor, before: HiddenState
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        lanes = before.h.shape[1]
+        outputs, h, c = torch.lstm(
+            stream.view(-1, lanes, stream.shape[1]),
+            [part[layer : layer + 1].to(stream.dtype).contiguous() for part in before],
             self._augmented_weights(layer),
             has_biases=True,
             num_layers=1,
@@ -245,13 +267,13 @@ class EpisodicLSTM(nn.LSTM):
             bidirectional=False,
             batch_first=False,
         )
-        return outputs.flatten(0, 1), c
+        return outputs.flatten(0, 1), (h, c)
 
     def _augmented_weights(self, layer: int) -> list[torch.Tensor]:
         """Return the layer's weights with the separator columns, in one buffer as cuDNN wants."""
         w_ih, w_hh, *biases = self.all_weights[layer]
         b_ih, b_hh = biases or (w_hh.new_zeros(w_hh.shape[0]),) * 2
-        columns = _reset_columns(w_hh)
+        columns = _zero_column(w_hh)
         if self.initial_cell is not None and self.initial_output is not None:
             seeds = (self.initial_cell[layer], self.initial_output[layer])
             columns = torch.cat([columns, _write_columns(b_ih + b_hh, *seeds)], dim=1)
@@ -262,12 +284,11 @@ class EpisodicLSTM(nn.LSTM):
         return [piece.view(part.shape) for piece, part in zip(split, parts, strict=True)]
 
 
-def _reset_columns(weight: torch.Tensor) -> torch.Tensor:
-    """Weights `[4H, 2]` that zero the state (column 0) and that hold the cell (column 1)."""
-    gates = weight.new_zeros(4, weight.shape[1], 2)  # input, forget, cell, output
+def _zero_column(weight: torch.Tensor) -> torch.Tensor:
+    """Weights `[4H, 1]` that close the input, forget and output gates."""
+    gates = weight.new_zeros(4, weight.shape[1], 1)  # input, forget, cell, output
     gates[:2] = -SATURATION
     gates[3] = -SATURATION
-    gates[1, :, 1] = SATURATION
     return gates.flatten(0, 1)
 
 

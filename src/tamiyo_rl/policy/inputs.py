@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -60,7 +61,7 @@ class InputChecks:
                 f"{features.dtype}. Convert them with .to({self.dtype})."
             )
         self._require_device("features", features)
-        self._require("features", features, features.isfinite(), "finite numbers")
+        self._require_finite("features", features)
         return features.to(self.dtype)
 
     def hidden(self, hidden: object) -> HiddenState | None:
@@ -135,7 +136,7 @@ class InputChecks:
         if not state.is_floating_point():
             raise TypeError(f"{path}: expected floating point, got {state.dtype}. Use .float().")
         self._require_device(path, state)
-        self._require(path, state, state.isfinite(), "finite numbers")
+        self._require_finite(path, state)
         return state.to(self.dtype)
 
     def _by_head(self, name: str, value: object) -> dict[str, torch.Tensor]:
@@ -156,6 +157,12 @@ class InputChecks:
                 f"{path}: expected a tensor on {self.device}, where the policy is, got one on "
                 f"{tensor.device}. Move it with .to({str(self.device)!r})."
             )
+
+    def _require_finite(self, path: str, tensor: torch.Tensor) -> None:
+        if not self.read_values or tensor.is_meta or not tensor.is_floating_point():
+            return
+        if not math.isfinite(tensor.detach().sum()):  # one pass; a sum of huge numbers may overflow
+            self._require(path, tensor, tensor.isfinite(), "finite numbers")
 
     def _require(self, path: str, tensor: torch.Tensor, valid: torch.Tensor, expected: str) -> None:
         """Raise where `valid` is false anywhere, naming the first place and what stands there."""

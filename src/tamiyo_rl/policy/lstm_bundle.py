@@ -458,9 +458,13 @@ class LSTMPolicyBundle:
         """Run one checked step of the rollout: logits `[B, total]`, value `[B]`, state, masks."""
         checks = self._checks().for_steps_of(features, "batch")
         masks = checks.masks(masks)
-        first = None if starts is None else checks.episode_starts(starts)[:, None]
-        features, hidden = checks.features(features)[:, None], checks.hidden(hidden)
-        logits, value, state = self._run(features, hidden, first)
+        if starts is None:
+            starts = features.new_zeros(features.shape[0], dtype=torch.bool)
+        logits, value, state = self._run(
+            checks.features(features)[:, None],
+            checks.hidden(hidden),
+            checks.episode_starts(starts)[:, None],
+        )
         return logits[:, 0], value[:, 0], state, masks
 
     def _sequences(
