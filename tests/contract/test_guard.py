@@ -1,8 +1,10 @@
 """The guard: every alarm over every argument, and no false alarm."""
 
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -93,7 +95,7 @@ def test_one_warning_names_every_argument_with_its_own_origin_and_remedy() -> No
     assert (
         "hidden.h from LSTMPolicyBundle.initial_hidden\n    lost: the gradient into the " in message
     )
-    assert "do: pass hidden=None, or episode_starts" in message
+    assert "do: pass hidden=None; or clone() it" in message
     assert "hidden.c from LSTMPolicyBundle.get_action\n" in message
     assert "do: clone() it outside inference mode, or take it from RolloutBuffer" in message
     assert "features from unknown code\n" in message
@@ -205,3 +207,40 @@ def test_an_update_step_may_return_plain_numbers() -> None:
         return float(loss.detach())
 
     update(torch.nn.Linear(2, 2), torch.zeros(2))
+
+
+def test_values_that_only_look_like_policies_are_searched() -> None:
+    @dataclass
+    class Batch:
+        x: torch.Tensor
+        parameters: torch.Tensor
+        unset: torch.Tensor = field(init=False)
+
+    @guard_training_inputs
+    def run(policy: torch.nn.Module, batch: Batch, kind: type) -> torch.Tensor:
+        assert kind is Batch
+        return policy(batch.x)  # type: ignore[no-any-return]
+
+    with torch.inference_mode():
+        leaked = torch.zeros(2)
+    with pytest.warns(InferenceTensorWarning, match=r"batch\.x, batch\.parameters"):
+        run(torch.nn.Linear(2, 2), Batch(leaked, leaked), Batch)
+
+
+def test_the_nesting_keeps_its_types_and_may_hold_itself() -> None:
+    class Named(dict[str, Any]):
+        @property
+        def x(self) -> torch.Tensor:
+            return self["x"]  # type: ignore[no-any-return]
+
+    @guard_training_inputs
+    def run(policy: torch.nn.Module, batch: Named) -> torch.Tensor:
+        return policy(batch.x + batch["queue"][0])  # type: ignore[no-any-return]
+
+    with torch.inference_mode():
+        leaked = torch.zeros(2)
+    batch = Named(x=leaked, queue=deque([leaked], maxlen=3))
+    batch["self"] = batch
+    with pytest.warns(InferenceTensorWarning, match=r'batch\["x"\], batch\["queue"\]\[0\]'):
+        run(torch.nn.Linear(2, 2), batch)
+    assert batch.x is leaked

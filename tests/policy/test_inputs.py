@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 
 from tamiyo_rl import EpisodePlan, HiddenState, LSTMPolicyBundle
 
@@ -28,6 +30,10 @@ TRAINING: list[tuple[str, dict[str, Any]]] = [
     ("features", {"features": torch.zeros(3, 5, 3, device="meta")}),
     ("features", {"features": torch.full((3, 5, 3), torch.nan)}),
     ("features", {"features": torch.full((3, 5, 3), -torch.inf)}),
+    ("features", {"features": torch.full((3, 5, 3), 1e300, dtype=torch.float64)}),
+    ("actions", {"actions": torch.tensor(0)}),
+    ("masks", {"masks": torch.tensor(1)}),
+    ("hidden", {"hidden": torch.tensor(0.0)}),
     ("actions", {"actions": None}),
     ("actions", {"actions": LONG}),
     ("actions", {"actions": {}}),
@@ -140,7 +146,7 @@ def test_observations_that_cast_safely_are_cast(dtype: torch.dtype) -> None:
     assert bundle.forward(torch.ones(3, 5, 3).to(dtype)).value.dtype == torch.float32
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int32])
 def test_actions_may_be_small_integers(dtype: torch.dtype) -> None:
     bundle, _ = make_bundle()
     bundle.evaluate_actions(torch.ones(3, 5, 3), {"op": LONG.to(dtype)})
@@ -159,3 +165,13 @@ def test_other_heads_of_the_mask_are_checked_by_row() -> None:
     mask[2, 3] = False
     with pytest.raises(ValueError, match=r'masks\["op"\].*at index \[2, 3\]'):
         bundle.forward(torch.zeros(3, 5, 3), {"op": mask})
+
+
+def test_sizes_may_be_integers_of_other_libraries() -> None:
+    bundle = LSTMPolicyBundle(np.int64(3), Discrete(4).n, hidden_dim=np.int32(8))  # type: ignore[arg-type]
+    assert bundle.action_dims == {"action": 4}
+
+
+def test_huge_finite_numbers_are_not_taken_for_infinite() -> None:
+    bundle, _ = make_bundle()
+    assert bundle.forward(torch.full((3, 5, 3), 3e38)).value.isfinite().all()

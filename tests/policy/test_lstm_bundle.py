@@ -9,7 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamiyo_rl import HiddenState, LSTMPolicyBundle, MissingHiddenWarning, PolicyBundle
+from tamiyo_rl import (
+    FactoredRecurrentActorCritic,
+    HiddenState,
+    LSTMPolicyBundle,
+    MissingHiddenWarning,
+    PolicyBundle,
+)
 
 HEADS = {"op": 3, "slot": 5, "go": 1}
 
@@ -218,3 +224,57 @@ def test_measuring_the_encoder_leaves_it_unchanged() -> None:
     assert isinstance(statistics, torch.Tensor)
     assert not statistics.any()
     assert [module.training for module in encoder] == [True, False]
+
+
+@pytest.mark.clause("C5")
+def test_a_network_with_other_sizes_is_refused() -> None:
+    bundle = make_bundle()
+    for sizes in ({"hidden_dim": 9}, {"hidden_dim": 8, "learn_initial_hidden": True}):
+        other = FactoredRecurrentActorCritic(4, 9, **sizes)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"network: expected \w+="):
+            bundle.network = other
+    with pytest.raises(TypeError, match=r"call bundle\.compile\(\)"):
+        bundle.network = torch.nn.Linear(2, 2)
+
+
+@pytest.mark.clause("C8")
+@pytest.mark.parametrize("frozen", [False, True])
+def test_deliberate_calls_without_training_neither_raise_nor_warn(frozen: bool) -> None:
+    bundle, features = make_bundle(learn_initial_hidden=True), torch.zeros(2, 3, 4)
+    bundle.network.requires_grad_(not frozen)
+    with torch.set_grad_enabled(frozen):
+        bundle.forward(features, hidden=bundle.initial_hidden(2))
+        bundle.forward(features, episode_starts=torch.zeros(2, 3, dtype=torch.bool))
+
+
+@pytest.mark.clause("C11")
+def test_a_state_dict_without_values_is_refused_whole() -> None:
+    bundle = make_bundle()
+    before = {name: tensor.clone() for name, tensor in bundle.state_dict().items()}
+    broken = {name: tensor + 1 for name, tensor in before.items()}
+    broken["value_head.bias"] = broken["value_head.bias"].to("meta")
+    with pytest.raises(ValueError, match="meta"):
+        bundle.load_state_dict(broken)
+    assert all(tensor.equal(before[name]) for name, tensor in bundle.state_dict().items())
+
+
+@pytest.mark.parametrize("layer", [torch.nn.Linear(5, 8), torch.nn.LSTM(4, 8)])
+def test_an_encoder_that_does_not_fit_is_named_and_keeps_its_mode(layer: torch.nn.Module) -> None:
+    encoder = torch.nn.Sequential(torch.nn.Dropout(), layer)
+    with pytest.raises(ValueError, match="encoder: expected a module that maps"):
+        make_bundle(encoder=encoder)
+    assert encoder.training
+
+
+def test_half_precision_default_dtype() -> None:
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert make_bundle().dtype == torch.bfloat16
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_settings_are_a_copy() -> None:
+    bundle = make_bundle()
+    bundle.settings()["action_dims"]["op"] = 99
+    assert bundle.action_dims == HEADS

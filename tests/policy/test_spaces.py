@@ -64,6 +64,11 @@ def test_actions_are_valid_in_the_space_of_the_vector_environment(space: spaces.
         (BOX, BOX, "action_space: expected .*discrete actions only"),
         (BOX, spaces.MultiBinary(2), "action_space: expected"),
         (BOX, spaces.Dict(a=BOX), r"action_space\['a'\]: expected"),
+        (
+            BOX,
+            spaces.Dict({"a.0": spaces.Discrete(2), "a": spaces.MultiDiscrete([2, 2])}),
+            "action_space: expected keys that name each head once",
+        ),
         (spaces.Text(3), ACTIONS[0], "observation_space: expected"),
         (spaces.Tuple([spaces.Text(3)]), ACTIONS[0], r"observation_space\[0\]: expected"),
     ],

@@ -59,7 +59,9 @@ class Dangerous:
         return Path.touch, (Path("executed"),)
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "truncated", "pickle", "foreign", "newer"])
+@pytest.mark.parametrize(
+    "kind", ["empty", "text", "truncated", "pickle", "foreign", "newer", "hollow"]
+)
 def test_other_files_are_refused_and_execute_nothing(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +77,7 @@ def test_other_files_are_refused_and_execute_nothing(
     if kind in content:
         path.write_bytes(content[kind])
     else:
-        torch.save({"format": 2} if kind == "newer" else [1, 2], path)
+        torch.save({"newer": {"format": 2}, "hollow": {"format": 1}}.get(kind, [1, 2]), path)
     with pytest.raises(ValueError, match=r"policy\.pt: expected"):
         load_policy(path)
     assert not (tmp_path / "executed").exists()
@@ -84,3 +86,18 @@ def test_other_files_are_refused_and_execute_nothing(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="absent"):
         load_policy(tmp_path / "absent.pt")
+
+
+def test_the_dtype_is_kept(tmp_path: Path) -> None:
+    bundle = LSTMPolicyBundle(3, 2).to(torch.float64)
+    save_policy(tmp_path / "policy.pt", SavedPolicy(bundle, FeatureNormalizer(3)))
+    loaded = load_policy(tmp_path / "policy.pt").bundle
+    assert loaded.dtype == torch.float64
+    assert not loaded.training
+    assert all(a.equal(b) for a, b in zip(bundle.parameters(), loaded.parameters(), strict=True))
+
+
+def test_a_missing_encoder_is_named(tmp_path: Path) -> None:
+    save_policy(tmp_path / "policy.pt", make_policy())
+    with pytest.raises(ValueError, match=r"(?s)policy\.pt: expected a whole.*encoder="):
+        load_policy(tmp_path / "policy.pt")

@@ -158,3 +158,14 @@ def test_rewards_are_scaled_by_the_deviation_of_the_return() -> None:
     # The return of independent rewards has variance 9 / (1 - 0.25).
     assert abs(scaled.std() - np.sqrt(0.75)) < 0.2
     assert scaler.state_dict().keys() == {"mean", "var", "count"}
+
+
+def test_evaluation_leaves_the_policy_as_it_was() -> None:
+    encoder = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout(0.5))
+    bundle = LSTMPolicyBundle(2, 2, hidden_dim=4, encoder=encoder)
+    before = {name: tensor.clone() for name, tensor in bundle.state_dict().items()}
+    envs = make_cartpole_without_velocities(3)
+    first, second = (evaluate_policy(bundle, envs, FeatureNormalizer(2)) for _ in range(2))
+    assert first.tolist() == second.tolist()
+    assert bundle.training
+    assert all(tensor.equal(before[name]) for name, tensor in bundle.state_dict().items())

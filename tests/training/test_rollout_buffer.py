@@ -140,28 +140,80 @@ def test_misuse_is_named() -> None:
     with pytest.raises(ValueError, match=r"expected 12 steps before finish\(\), got 0"):
         buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
     with pytest.raises(ValueError, match=r"expected finish\(\) before minibatches"):
-        next(buffer.minibatches(1))
+        buffer.minibatches(1)
     fill(bundle, buffer)
     with pytest.raises(ValueError, match="expected at most 12 steps"):
         fill(bundle, buffer)
     with pytest.raises(ValueError, match="count: expected a divisor of the 3 rows, got 2"):
-        next(buffer.minibatches(2))
+        buffer.minibatches(2)
+    batches = buffer.minibatches(3)
+    next(batches)
+    buffer.reset()
+    fill(bundle, buffer)
+    with pytest.raises(ValueError, match="minibatches: expected the rollout they came from"):
+        next(batches)
 
 
-def test_a_reward_that_is_not_finite_is_refused_and_nothing_is_stored() -> None:
+def make_step(bundle: LSTMPolicyBundle) -> dict[str, Any]:
+    hidden, starts = bundle.initial_hidden(ENVS), torch.ones(ENVS, dtype=torch.bool)
+    features, never = torch.zeros(ENVS, 4), [False] * ENVS
+    return {
+        "features": features,
+        "result": bundle.get_action(features, hidden=hidden, episode_starts=starts),
+        "hidden": hidden,
+        "episode_starts": starts,
+        "rewards": [0.0] * ENVS,
+        "terminated": never,
+        "truncated": never,
+    }
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("features", torch.zeros(4)),
+    ("features", torch.zeros(1, 4)),
+    ("features", torch.full((ENVS, 4), torch.nan)),
+    ("features", [[0.0] * 4] * ENVS),
+    ("hidden", None),
+    ("hidden", (torch.zeros(1, 1, 8), torch.zeros(1, ENVS, 8))),
+    ("episode_starts", torch.zeros(ENVS)),
+    ("episode_starts", [True] * ENVS),
+    ("rewards", [0.0, float("nan"), 0.0]),
+    ("rewards", 1.0),
+    ("rewards", ["a"] * ENVS),
+    ("terminated", False),
+    ("truncated", [False] * 2),
+    ("final_values", torch.zeros(ENVS, 1)),
+    ("final_values", torch.full((ENVS,), torch.inf)),
+    ("masks", torch.ones(ENVS, 3)),
+    ("masks", {"op": torch.ones(ENVS, 3) > 0}),
+]
+
+
+@pytest.mark.clause("C10")
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_bad_input_is_named_and_nothing_is_stored(name: str, value: Any) -> None:
     bundle = make_bundle()
     buffer = RolloutBuffer(bundle, ENVS, STEPS)
-    hidden, starts = bundle.initial_hidden(ENVS), torch.ones(ENVS, dtype=torch.bool)
-    step = bundle.get_action(torch.zeros(ENVS, 4), hidden=hidden, episode_starts=starts)
-    never = [False] * ENVS
-    with pytest.raises(ValueError, match=r"rewards: expected finite .* rows \[1\]"):
-        buffer.add(
-            torch.zeros(ENVS, 4),
-            step,
-            hidden=hidden,
-            episode_starts=starts,
-            rewards=[0.0, float("nan"), 0.0],
-            terminated=never,
-            truncated=never,
-        )
+    with pytest.raises((TypeError, ValueError), match=f"^{name}.*: expected"):
+        buffer.add(**make_step(bundle) | {name: value})
+    fill(bundle, buffer)  # all of its steps are still free
+
+
+def test_masks_of_one_rollout_do_not_reach_the_next() -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, STEPS)
+    fill(bundle, buffer, masked=True)
+    buffer.reset()
     fill(bundle, buffer)
+    batch = next(buffer.minibatches(1))
+    assert batch.masks is None
+    torch.testing.assert_close(evaluate(bundle, batch).joint_log_prob, batch.log_prob)
+
+
+@pytest.mark.parametrize("value", [torch.zeros(ENVS, 1), torch.full((ENVS,), torch.nan), [0.0]])
+def test_last_values_are_checked(value: Any) -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, 1)
+    buffer.add(**make_step(bundle))
+    with pytest.raises(ValueError, match="last_values: expected"):
+        buffer.finish(value, gamma=0.9, gae_lambda=0.9)

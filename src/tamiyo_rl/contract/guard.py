@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 _COPY = "clone() it outside inference mode, or take it from RolloutBuffer"
 _REMEDIES = {
-    "initial_hidden": "pass hidden=None, or episode_starts that say where episodes begin",
+    "initial_hidden": "pass hidden=None; or clone() it, and pass episode_starts too",
     "get_action": _COPY,
     "get_value": _COPY,
 }
@@ -54,7 +54,7 @@ class InferenceTensorWarning(UserWarning):
         evaluate_actions() trains on copies of the inference tensors it was given:
           hidden.h, hidden.c from LSTMPolicyBundle.initial_hidden
             lost: the gradient into the initial state
-            do: pass hidden=None, or episode_starts that say where episodes begin
+            do: pass hidden=None; or clone() it, and pass episode_starts too
         ```
     """
 
@@ -159,10 +159,10 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
        on with copies of them;
     3. raises `ContractError` if no output requires grad.
 
-    The parameters are those of the arguments that have `parameters()`, `self` among them. Calls
-    under `no_grad` or inference mode, and calls with nothing to train, pass untouched. Detection
-    is `Tensor.is_inference()`, which `torch.compile` cannot trace: keep the guard outside what is
-    compiled.
+    The parameters are those of the arguments that have `named_parameters()`, `self` among them.
+    Calls under `no_grad` or inference mode, and calls with nothing to train, pass untouched.
+    Detection is `Tensor.is_inference()`, which `torch.compile` cannot trace: keep the guard
+    outside what is compiled.
 
     Args:
         method: The method or function whose outputs are differentiated.
@@ -212,7 +212,7 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
         if not torch.is_grad_enabled():
             return method(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
-        inputs = {k: v for k, v in bound.arguments.items() if not hasattr(v, "parameters")}
+        inputs = {k: v for k, v in bound.arguments.items() if not _has_parameters(v)}
         parameters = _parameters(bound.arguments)
         if not _trains(parameters, inputs):
             return method(*args, **kwargs)
@@ -243,8 +243,12 @@ def require_graph(where: str, which: str, outputs: object) -> None:
 
 def _parameters(arguments: Mapping[str, Any]) -> dict[str, torch.Tensor] | None:
     """Collect the parameters of the arguments that have any; None where nothing has."""
-    owners = [owner for owner in arguments.values() if hasattr(owner, "named_parameters")]
+    owners = [owner for owner in arguments.values() if _has_parameters(owner)]
     return {n: p for owner in owners for n, p in owner.named_parameters()} if owners else None
+
+
+def _has_parameters(value: object) -> bool:
+    return callable(getattr(value, "named_parameters", None)) and not isinstance(value, type)
 
 
 def _trains(parameters: Mapping[str, torch.Tensor] | None, inputs: Mapping[str, object]) -> bool:

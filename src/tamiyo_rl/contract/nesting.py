@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -21,12 +22,18 @@ def walk_tensors(
             yield from walk_tensors(child, path + step, above | {id(value)})
 
 
-def replace_tensors(value: Any, replace: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401 - any nesting
+def replace_tensors(
+    value: Any,  # noqa: ANN401 - any nesting
+    replace: Callable[[torch.Tensor], torch.Tensor],
+    above: frozenset[int] = frozenset(),
+) -> Any:  # noqa: ANN401 - as the value
     """Return `value` with each tensor passed through `replace`; what does not change is kept."""
     if isinstance(value, torch.Tensor):
         return replace(value)
+    if id(value) in above:
+        return value
     old = list(_children(value).values())
-    new = [replace_tensors(child, replace) for child in old]
+    new = [replace_tensors(child, replace, above | {id(value)}) for child in old]
     unchanged = all(before is after for before, after in zip(old, new, strict=True))
     return value if unchanged else _rebuild(value, new)
 
@@ -35,20 +42,27 @@ def _children(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any nesting
     """Map how the path goes on (`.h`, `[0]`, `["op"]`) to each child of a container."""
     if isinstance(value, Mapping):
         return {f'["{k}"]' if isinstance(k, str) else f"[{k!r}]": v for k, v in value.items()}
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | deque):
         names = [f".{name}" for name in getattr(value, "_fields", ())]
         return dict(zip(names or [f"[{i}]" for i in range(len(value))], value, strict=True))
-    if dataclasses.is_dataclass(value):
-        return {f".{f.name}": getattr(value, f.name) for f in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [f.name for f in dataclasses.fields(value) if hasattr(value, f.name)]
+        return {f".{name}": getattr(value, name) for name in names}
     return {}
 
 
 def _rebuild(value: Any, children: list[Any]) -> Any:  # noqa: ANN401 - any nesting
-    if isinstance(value, Mapping):
-        return dict(zip(value, children, strict=True))
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         return getattr(value, "_make", type(value))(children)
-    rebuilt = copy.copy(value)
-    for field, child in zip(dataclasses.fields(value), children, strict=True):
-        object.__setattr__(rebuilt, field.name, child)  # frozen dataclasses too
+    if isinstance(value, Mapping) and not isinstance(value, MutableMapping):
+        return dict(zip(value, children, strict=True))
+    rebuilt = copy.copy(value)  # keeps the type, and what is not a tensor
+    if isinstance(value, MutableMapping):
+        rebuilt.update(zip(value, children, strict=True))
+    elif isinstance(value, list | deque):
+        for index, child in enumerate(children):
+            rebuilt[index] = child
+    else:
+        for path, child in zip(_children(value), children, strict=True):
+            object.__setattr__(rebuilt, path[1:], child)  # frozen dataclasses too
     return rebuilt

@@ -19,6 +19,9 @@ class EpisodePlan:
     Args:
         episode_starts: `[B, T]` bool: true where a step is the first of its episode.
 
+    Raises:
+        ValueError: If `episode_starts` is not a bool tensor of two dimensions.
+
     Examples:
         ```python
         import torch
@@ -30,11 +33,18 @@ class EpisodePlan:
         ```
 
         ```text
+        (2, 3) 2 0
         ```
     """
 
     @torch.inference_mode(mode=False)
     def __init__(self, episode_starts: torch.Tensor) -> None:
+        if not _is_bool_matrix(episode_starts):
+            shape, dtype = (getattr(episode_starts, name, None) for name in ("shape", "dtype"))
+            raise ValueError(
+                "episode_starts: expected a bool tensor [B, T] of at least one step, got "
+                f"{type(episode_starts).__name__} of shape {shape and list(shape)} and {dtype}."
+            )
         if episode_starts.is_meta:  # there are no values to read
             episode_starts = torch.zeros(episode_starts.shape, dtype=torch.bool, device="cpu")
         self.episode_starts = episode_starts.to("cpu", copy=True)
@@ -77,6 +87,11 @@ class EpisodePlan:
             Piece(begin, end - begin, begin % time == 0, end % time == 0)
             for begin, end in zip(begins, ends, strict=True)
         ]
+
+
+def _is_bool_matrix(value: object) -> bool:
+    is_matrix = isinstance(value, torch.Tensor) and value.dim() == 2 and value.numel() > 0  # noqa: PLR2004 - [B, T]
+    return is_matrix and value.dtype == torch.bool  # type: ignore[attr-defined]
 
 
 class Piece(NamedTuple):

@@ -124,7 +124,8 @@ class EpisodicLSTM(nn.LSTM):
 
         Raises:
             ValueError: If `episode_starts` has another shape than the inputs, or comes with
-                packed or unbatched inputs, `bidirectional` or `proj_size`.
+                packed or unbatched inputs, `bidirectional` or `proj_size`; if the inputs or the
+                hidden state have another size than the LSTM.
         """
         if episode_starts is None:
             return super().forward(inputs, self._given_or_learned(inputs, hidden))
@@ -142,9 +143,10 @@ class EpisodicLSTM(nn.LSTM):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401 - nn.Module's own
         names = [prefix + name for name in ("initial_cell", "initial_output")]
-        if self.learns_initial_state and not any(name in state_dict for name in names):
-            zeros = torch.zeros_like(self.initial_state(1).h[:, 0])
-            state_dict |= dict.fromkeys(names, zeros)
+        weight = state_dict.get(f"{prefix}weight_hh_l0")
+        if self.learns_initial_state and weight is not None and not state_dict.keys() & names:
+            shape = (self.num_layers, self.hidden_size)
+            state_dict |= {name: weight.new_zeros(shape) for name in names}
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _given_or_learned(
@@ -181,6 +183,11 @@ class EpisodicLSTM(nn.LSTM):
                 f"episode_starts: expected [B, T] = {list(sequences.shape[:2])} as the inputs "
                 f"have, got {list(starts.shape)}."
             )
+        if sequences.shape[2] != self.input_size:
+            raise ValueError(
+                f"inputs: expected {self.input_size} features, the input_size, got "
+                f"{sequences.shape[2]}."
+            )
         return sequences
 
     def _state_before(
@@ -193,8 +200,14 @@ class EpisodicLSTM(nn.LSTM):
         initial = self.initial_state(batch_size)
         if hidden is None:
             return initial
+        for name, part, like in zip("hc", hidden, initial, strict=True):
+            if part.shape != like.shape:
+                raise ValueError(
+                    f"hidden: expected {name} of [layers, B, hidden] = {list(like.shape)}, got "
+                    f"{list(part.shape)}."
+                )
         steps = starts.episode_starts if isinstance(starts, EpisodePlan) else starts
-        first = steps[:, 0].to(initial.h.device, non_blocking=True)[:, None]
+        first = steps[:, 0].to(initial.h.device, non_blocking=True, copy=True)[:, None]
         h, c = (torch.where(first, new, old) for new, old in zip(initial, hidden, strict=True))
         return HiddenState(h, c)
 

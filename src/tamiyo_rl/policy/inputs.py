@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,8 +62,14 @@ class InputChecks:
                 f"{features.dtype}. Convert them with .to({self.dtype})."
             )
         self._require_device("features", features)
-        self._require_finite("features", features)
-        return features.to(self.dtype)
+        cast = features.to(self.dtype)  # first: a number may be finite in its own type alone
+        self._require_finite("features", cast)
+        return cast
+
+    def step_features(self, features: object) -> torch.Tensor:
+        """Return features `[B, F]` of as many rows as are known, in the policy's dtype."""
+        shape = self._shape() | {"features": self.feature_dim}
+        return self.features(require_shape("features", features, shape))
 
     def hidden(self, hidden: object) -> HiddenState | None:
         """Return the hidden state in the policy's dtype."""
@@ -127,8 +134,9 @@ class InputChecks:
         if action.is_floating_point() or action.is_complex() or action.dtype == torch.bool:
             raise TypeError(f"{path}: expected an integer dtype, got {action.dtype}. Use .long().")
         self._require_device(path, action)
-        in_range = (action >= 0) & (action < size)
-        self._require(path, action, in_range, f"indices from 0 to {size - 1}")
+        index = action.long()
+        in_range = (index >= 0) & (index < size)
+        self._require(path, index, in_range, f"indices from 0 to {size - 1}")
 
     def _state(self, path: str, state: torch.Tensor) -> torch.Tensor:
         shape = {"layers": self.num_layers, "batch": self.steps[0], "hidden": self.hidden_dim}
@@ -136,8 +144,9 @@ class InputChecks:
         if not state.is_floating_point():
             raise TypeError(f"{path}: expected floating point, got {state.dtype}. Use .float().")
         self._require_device(path, state)
-        self._require_finite(path, state)
-        return state.to(self.dtype)
+        cast = state.to(self.dtype)
+        self._require_finite(path, cast)
+        return cast
 
     def _by_head(self, name: str, value: object) -> dict[str, torch.Tensor]:
         if not isinstance(value, Mapping) or set(value) != set(self.action_dims):
@@ -191,10 +200,14 @@ def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> 
 
 
 def require_positive(**named: object) -> None:
-    """Raise unless every argument is an int of at least 1."""
+    """Raise unless every argument is an integer of at least 1, a bool not counting as one."""
     for name, value in named.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not _is_integer(value) or operator.index(value) < 1:  # type: ignore[arg-type]
             raise ValueError(f"{name}: expected an int of at least 1, got {value!r}.")
+
+
+def _is_integer(value: object) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool | torch.Tensor)
 
 
 def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
@@ -203,8 +216,10 @@ def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
     if not by_head:
         raise ValueError("action_dims: expected at least one head, got an empty mapping.")
     require_positive(**{f'action_dims["{name}"]': size for name, size in by_head.items()})
-    return dict(by_head)
+    return {name: operator.index(size) for name, size in by_head.items()}
 
 
 def _kind(value: object) -> str:
-    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else repr(value)
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of {list(value.shape)}"
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, Sized) else repr(value)

@@ -130,15 +130,15 @@ class LSTMPolicyBundle:
         require_positive(
             feature_dim=feature_dim, hidden_dim=hidden_dim, num_lstm_layers=num_lstm_layers
         )
-        self.feature_dim, self.hidden_dim = feature_dim, hidden_dim
-        self.num_lstm_layers, self.learn_initial_hidden = num_lstm_layers, learn_initial_hidden
+        self.feature_dim, self.hidden_dim = int(feature_dim), int(hidden_dim)
+        self.num_lstm_layers, self.learn_initial_hidden = int(num_lstm_layers), learn_initial_hidden
         self.heads = ActionHeads(require_action_dims(action_dims))
         self.validate = validate
         self.network = FactoredRecurrentActorCritic(
-            feature_dim,
+            self.feature_dim,
             self.heads.total,
-            hidden_dim=hidden_dim,
-            num_lstm_layers=num_lstm_layers,
+            hidden_dim=self.hidden_dim,
+            num_lstm_layers=self.num_lstm_layers,
             learn_initial_hidden=learn_initial_hidden,
             encoder=encoder,
         )
@@ -342,10 +342,10 @@ class LSTMPolicyBundle:
         if not isinstance(unwrap(network), FactoredRecurrentActorCritic):
             raise TypeError(
                 "network: expected a FactoredRecurrentActorCritic or a wrapper that holds one as "
-                f".module, got {type(network).__name__}."
+                f".module, got {type(network).__name__}. To compile it call bundle.compile()."
             )
+        self._require_same_sizes(network)
         self._network = network
-        self._compiled_network: nn.Module | None = None
 
     @property
     def action_dims(self) -> dict[str, int]:
@@ -364,14 +364,14 @@ class LSTMPolicyBundle:
 
     @property
     def is_compiled(self) -> bool:
-        """Whether `compile` was called for the present network."""
-        return self._compiled_network is self._network
+        """Whether the present network is compiled."""
+        return getattr(self._network, "_compiled_call_impl", None) is not None
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments that build a bundle of the same sizes, without the encoder."""
         return {
             "feature_dim": self.feature_dim,
-            "action_dims": self.action_dims,
+            "action_dims": dict(self.action_dims),
             "hidden_dim": self.hidden_dim,
             "num_lstm_layers": self.num_lstm_layers,
             "learn_initial_hidden": self.learn_initial_hidden,
@@ -384,6 +384,11 @@ class LSTMPolicyBundle:
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the parameters with their names, the same whether the network is wrapped or not."""
         return self._module.named_parameters()
+
+    @property
+    def training(self) -> bool:
+        """Whether the network is in training mode (dropout on)."""
+        return self.network.training
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module.train
         """Set training mode (dropout on), or evaluation mode, and return the bundle."""
@@ -406,7 +411,6 @@ class LSTMPolicyBundle:
             **kwargs: The keyword arguments of `torch.compile`.
         """
         self.network.compile(**kwargs)
-        self._compiled_network = self.network
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the network's parameters and buffers, without the names of wrappers (C11)."""
@@ -421,8 +425,7 @@ class LSTMPolicyBundle:
         Raises:
             ValueError: If a name is missing or unknown, or a shape differs.
         """
-        own = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
-        given = {name: list(tensor.shape) for name, tensor in state_dict.items()}
+        own, given = _loadable_shapes(self.state_dict()), _loadable_shapes(state_dict)
         different = [n for n in sorted(own | given) if own.get(n) != given.get(n)]
         if different:
             name = different[0]
@@ -436,6 +439,18 @@ class LSTMPolicyBundle:
     @property
     def _module(self) -> FactoredRecurrentActorCritic:
         return cast("FactoredRecurrentActorCritic", unwrap(self._network))
+
+    def _require_same_sizes(self, network: nn.Module) -> None:
+        core = cast("FactoredRecurrentActorCritic", unwrap(network)).core
+        policy_head = cast("FactoredRecurrentActorCritic", unwrap(network)).policy_head
+        for name, own, got in (
+            ("hidden_dim", self.hidden_dim, core.hidden_size),
+            ("num_lstm_layers", self.num_lstm_layers, core.num_layers),
+            ("learn_initial_hidden", self.learn_initial_hidden, core.learns_initial_state),
+            ("number of actions", self.heads.total, policy_head.out_features),
+        ):
+            if own != got:
+                raise ValueError(f"network: expected {name}={own} as the bundle has, got {got}.")
 
     def _checks(self) -> InputChecks:
         return InputChecks(
@@ -494,6 +509,9 @@ class LSTMPolicyBundle:
 
     def _require_known_state(self, hidden: HiddenState | None, plan: EpisodePlan | None) -> None:
         """Refuse or report a training call whose first states are not the rollout's (C5)."""
+        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        if not trains or self.device.type == "meta":
+            return
         if hidden is not None and plan is None and self.learn_initial_hidden:
             raise ValueError(
                 "episode_starts: expected a tensor with hidden, since the initial state is "
@@ -522,6 +540,15 @@ class LSTMPolicyBundle:
         ):
             if any(p.requires_grad for p in (*trunk, *head.parameters())):
                 require_graph("LSTMPolicyBundle.network", which, output)
+
+
+def _loadable_shapes(state_dict: Mapping[str, Any]) -> dict[str, list[int] | str]:
+    """Map each name to the shape of its tensor, or to what keeps it from being loaded."""
+    return {
+        name: "no values (meta)" if tensor.is_meta else list(tensor.shape)
+        for name, tensor in state_dict.items()
+        if isinstance(tensor, torch.Tensor)
+    }
 
 
 def unwrap(network: nn.Module) -> nn.Module:

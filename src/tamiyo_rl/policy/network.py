@@ -83,9 +83,10 @@ class FactoredRecurrentActorCritic(nn.Module):
 
     def _initialise(self) -> None:
         """Start from an almost uniform policy, as PPO implementations do."""
-        for head, gain in ((self.policy_head, 0.01), (self.value_head, 1.0)):
-            nn.init.orthogonal_(head.weight, gain)
-            nn.init.zeros_(head.bias)
+        with torch.no_grad():
+            self.policy_head.weight.mul_(0.01)
+        nn.init.zeros_(self.policy_head.bias)
+        nn.init.zeros_(self.value_head.bias)
 
 
 def encoded_dim(encoder: nn.Module, feature_dim: int) -> int:
@@ -96,16 +97,32 @@ def encoded_dim(encoder: nn.Module, feature_dim: int) -> int:
     """
     if isinstance(encoder, nn.Identity):
         return feature_dim
+    try:
+        encoded: object = _probe(encoder, feature_dim)
+    except Exception as error:
+        raise _misfit(feature_dim, f"{type(error).__name__}: {error}") from error
+    if not isinstance(encoded, torch.Tensor):
+        raise _misfit(feature_dim, type(encoded).__name__)
+    if encoded.dim() != 2 or encoded.shape[0] != 2:  # noqa: PLR2004 - [2, E]
+        raise _misfit(feature_dim, str(list(encoded.shape)))
+    return int(encoded.shape[1])
+
+
+def _probe(encoder: nn.Module, feature_dim: int) -> torch.Tensor:
+    """Encode two rows of zeros in evaluation mode, and restore the modes."""
     modes = [(module, module.training) for module in encoder.modules()]
     parameter = next(encoder.parameters(), torch.empty(0))
     probe = torch.zeros(2, feature_dim, dtype=parameter.dtype, device=parameter.device)
-    with torch.no_grad():
-        encoded = encoder.eval()(probe)
-    for module, training in modes:
-        module.training = training
-    if encoded.dim() != 2 or encoded.shape[0] != probe.shape[0]:  # noqa: PLR2004 - [N, E]
-        raise ValueError(
-            f"encoder: expected a module that maps [N, {feature_dim}] to [N, E], got "
-            f"{list(encoded.shape)} for [2, {feature_dim}]. Flatten what it returns per step."
-        )
-    return int(encoded.shape[1])
+    try:
+        with torch.no_grad():
+            return encoder.eval()(probe)  # type: ignore[no-any-return]
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _misfit(feature_dim: int, got: str) -> ValueError:
+    return ValueError(
+        f"encoder: expected a module that maps [N, {feature_dim}] to [N, E], got {got} for "
+        f"[2, {feature_dim}]."
+    )

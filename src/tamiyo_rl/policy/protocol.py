@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 
@@ -226,6 +226,19 @@ class PolicyBundle(Protocol):
         episode_starts: torch.Tensor | EpisodePlan | None = None,
     ) -> EvalResult:
         """Evaluate stored actions on sequences, differentiably (C3)."""
+        ...
+
+    @property
+    def training(self) -> bool:
+        """Whether the policy is in training mode (dropout on)."""
+        ...
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module.train
+        """Set training mode, or evaluation mode, and return the policy."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Yield the parameters, for an optimizer."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:

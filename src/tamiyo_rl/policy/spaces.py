@@ -107,7 +107,10 @@ def _action_dims(space: gymnasium.Space[Any], path: str) -> dict[str, int]:
         return {str(i): int(n) for i, n in enumerate(space.nvec.flatten())}
     if isinstance(space, spaces.Dict):
         parts = {key: _action_dims(sub, f"{path}[{key!r}]") for key, sub in space.items()}
-        return {_head(key, sub): n for key, dims in parts.items() for sub, n in dims.items()}
+        heads = [(_head(key, sub), n) for key, dims in parts.items() for sub, n in dims.items()]
+        if len(dict(heads)) < len(heads):
+            raise ValueError(f"{path}: expected keys that name each head once, got {list(space)}.")
+        return dict(heads)
     raise ValueError(f"{path}: expected {ACTIONS}, got {space}.")
 
 
@@ -119,7 +122,7 @@ def _environment_actions(space: gymnasium.Space[Any], by_head: dict[str, torch.T
     if isinstance(space, spaces.Discrete):
         return by_head["action"].numpy() + space.start
     if isinstance(space, spaces.MultiDiscrete):
-        stacked = torch.stack(list(by_head.values()), dim=-1).numpy()
+        stacked = torch.stack([by_head[str(i)] for i in range(space.nvec.size)], dim=-1).numpy()
         return stacked.reshape(-1, *space.nvec.shape) + space.start
     assert isinstance(space, spaces.Dict)  # noqa: S101 - the constructor has refused all others
     return {

@@ -56,6 +56,7 @@ def save_policy(path: Path, policy: SavedPolicy) -> None:
     content = {
         "format": FORMAT,
         "settings": bundle.settings(),
+        "dtype": bundle.dtype,
         "parameters": bundle.state_dict(),
         "normalizer": normalizer.state_dict(),
     }
@@ -71,7 +72,7 @@ def save_policy(path: Path, policy: SavedPolicy) -> None:
 def load_policy(
     path: Path, *, device: torch.device | str = "cpu", encoder: nn.Module | None = None
 ) -> SavedPolicy:
-    """Load what `save_policy` wrote; only tensors and plain values are read from the file.
+    """Load what `save_policy` wrote, in evaluation mode; nothing in the file is executed.
 
     Args:
         path: The file.
@@ -100,12 +101,24 @@ def load_policy(
         ```
     """
     content = _read(path)
+    try:
+        return _build(content, device, encoder)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"{path}: expected a whole saved policy, got {type(error).__name__}: {error}"
+            "\n  do: if it has an encoder of its own, pass one built alike as encoder="
+        ) from error
+
+
+def _build(
+    content: dict[str, Any], device: torch.device | str, encoder: nn.Module | None
+) -> SavedPolicy:
     with torch.device(device):
         bundle = LSTMPolicyBundle(**content["settings"], encoder=encoder)
-    bundle.load_state_dict(content["parameters"])
+    bundle.to(device=device, dtype=content["dtype"]).load_state_dict(content["parameters"])
     normalizer = FeatureNormalizer(bundle.feature_dim)
     normalizer.load_state_dict(content["normalizer"])
-    return SavedPolicy(bundle, normalizer)
+    return SavedPolicy(bundle.eval(), normalizer)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -120,7 +133,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: expected a file that save_policy() wrote, got {type(error).__name__}"
             "\n  do: train the policy again, or pass another file"
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or repr(content.get("format")) != repr(FORMAT):
         raise ValueError(
             f"{path}: expected a saved policy of format {FORMAT}, got another file or format"
             "\n  do: load it with the version of tamiyo-rl that wrote it"

@@ -23,7 +23,8 @@ def evaluate_policy(
 ) -> NDArray[np.float64]:
     """Play one whole episode in each environment, and return their returns, `[B]`.
 
-    One episode for each environment counts long and short ones alike. Statistics are not updated.
+    One episode for each environment counts long and short ones alike. The policy is in evaluation
+    mode meanwhile, and the statistics of the normaliser are not updated.
 
     Args:
         bundle: The policy.
@@ -51,6 +52,8 @@ def evaluate_policy(
     spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
     stepper, hidden = EnvironmentStepper(envs), bundle.initial_hidden(envs.num_envs)
     observations = stepper.reset(seed)
+    was_training = bundle.training
+    bundle.train(mode=False)
     returns, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, dtype=np.bool_)
     while running.any():
         features = normalizer(spaces.features(observations, bundle.device))
@@ -59,4 +62,5 @@ def evaluate_policy(
         returns += np.where(running, step.rewards, 0.0)
         running &= ~(step.terminated | step.truncated)
         observations, hidden = step.observations, result.hidden
+    bundle.train(mode=was_training)
     return returns

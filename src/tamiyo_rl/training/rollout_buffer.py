@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from tamiyo_rl.policy.episode_plan import EpisodePlan
-from tamiyo_rl.policy.inputs import require_positive
+from tamiyo_rl.policy.inputs import InputChecks, require_positive, require_shape
 from tamiyo_rl.policy.protocol import ActionResult, HeadTensors, HiddenState, PolicyBundle
 from tamiyo_rl.training.gae import generalized_advantages
 
@@ -113,7 +113,6 @@ class RolloutBuffer:
             )
         self.num_envs, self.num_steps, self.sequence_length = num_envs, num_steps, length
         self.num_rows = num_envs * num_steps // length
-        self._masked = False
         self._allocate(bundle)
         self.reset()
 
@@ -122,6 +121,16 @@ class RolloutBuffer:
         floats = partial(torch.zeros, device=device, dtype=bundle.dtype)
         flags = partial(torch.zeros, dtype=torch.bool, device=device)
         layers, _, width = bundle.initial_hidden(1).h.shape
+        self._checks = InputChecks(
+            feature_dim=bundle.feature_dim,
+            action_dims=bundle.action_dims,
+            num_layers=layers,
+            hidden_dim=width,
+            device=bundle.device,
+            dtype=bundle.dtype,
+            read_values=True,
+            steps=(self.num_envs,),
+        )
         self._features = floats(*shape, bundle.feature_dim)
         self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
         self._actions = {n: flags(shape).long() for n in bundle.action_dims}
@@ -137,6 +146,7 @@ class RolloutBuffer:
     def reset(self) -> None:
         """Forget what was stored, to begin the next rollout."""
         self._step = 0
+        self._masked = False
         self._plan: EpisodePlan | None = None
 
     @torch.inference_mode(mode=False)
@@ -172,29 +182,71 @@ class RolloutBuffer:
                 no effect, so training leaves it out.
 
         Raises:
-            ValueError: If the buffer is full, or rewards are not finite.
+            TypeError: If an argument has the wrong type or dtype.
+            ValueError: If the buffer is full, or an argument has the wrong shape, device or
+                values; nothing is stored then.
         """
         if self._step == self.num_steps:
             raise ValueError(
                 f"RolloutBuffer: expected at most {self.num_steps} steps, got one more. Call "
                 "reset() before the next rollout."
             )
-        step = self._step
-        self._rewards[:, step] = self._finite_rewards(rewards)
-        self._features[:, step] = features
-        self._log_prob[:, step] = result.joint_log_prob
-        self._value[:, step] = result.value
-        for name, action in result.action.items():
-            self._actions[name][:, step] = action
-        for name, mask in (masks or {}).items():
-            self._masks[name][:, step] = mask
+        checks = self._checks
+        state = checks.hidden(hidden)
+        if state is None:
+            raise TypeError("hidden: expected the state before the step, got None.")
+        given = None if masks is None else checks.masks(masks)
+        ends = self._flags("terminated", terminated), self._flags("truncated", truncated)
+        row: list[tuple[torch.Tensor, torch.Tensor]] = [
+            (self._features, checks.step_features(features)),
+            (self._starts, checks.episode_starts(episode_starts)),
+            (self._log_prob, self._numbers("log_prob", result.joint_log_prob)),
+            (self._value, self._numbers("value", result.value)),
+            (self._rewards, self._numbers("rewards", rewards)),
+            (self._valid, self._flags("valid", valid)),
+            *zip((self._terminated, self._truncated), ends, strict=True),
+            *self._final_columns(final_values, ends[0] | ends[1]),
+        ]
+        chosen = checks.actions(result.action, given)
+        row += [(self._actions[name], action) for name, action in chosen.items()]
+        row += [
+            (stored, torch.ones_like(stored[:, 0]) if given is None else given[name])
+            for name, stored in self._masks.items()
+        ]
+        self._write(row, state)
         self._masked |= masks is not None
-        self._terminated[:, step] = torch.as_tensor(terminated, device=self._rewards.device)
-        self._truncated[:, step] = torch.as_tensor(truncated, device=self._rewards.device)
-        self._valid[:, step] = torch.as_tensor(valid, device=self._rewards.device)
-        self._starts[:, step] = episode_starts
-        self._store_final_values(step, final_values)
-        self._store_hidden(step, hidden)
+
+    def _numbers(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
+        """Return one finite number for each environment, `[B]`."""
+        row = require_shape(name, _as_tensor(name, value), {"batch": self.num_envs})
+        if not row.is_meta and not bool(row.isfinite().all()):
+            bad = (~row.isfinite()).nonzero().flatten().tolist()
+            raise ValueError(f"{name}: expected finite numbers, got NaN or inf at rows {bad}.")
+        return row.to(self._rewards)
+
+    def _flags(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
+        """Return one flag for each environment, `[B]`."""
+        row = _as_tensor(name, value)
+        if name == "valid" and row.dim() == 0:
+            row = row.expand(self.num_envs)
+        return require_shape(name, row, {"batch": self.num_envs}).to(self._valid)
+
+    def _final_columns(
+        self, values: torch.Tensor | None, ended: torch.Tensor
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        if values is None:
+            return [(self._final, torch.zeros_like(ended))]
+        return [(self._final, ended), (self._next_value, self._numbers("final_values", values))]
+
+    def _write(self, row: list[tuple[torch.Tensor, torch.Tensor]], state: HiddenState) -> None:
+        """Copy one checked step into its column; the hidden state where a sequence begins."""
+        for stored, column in row:
+            stored[:, self._step] = column
+        if self._step % self.sequence_length == 0:
+            first = self._step // self.sequence_length
+            every = self.num_steps // self.sequence_length
+            for stored, part in zip(self._hidden, state, strict=True):
+                stored[first::every] = part.transpose(0, 1)
         self._step += 1
 
     @torch.inference_mode(mode=False)
@@ -208,13 +260,14 @@ class RolloutBuffer:
             gae_lambda: Decay of the multi-step estimates.
 
         Raises:
-            ValueError: If the buffer is not full.
+            ValueError: If the buffer is not full, or `last_values` are not B finite numbers.
         """
         if self._step < self.num_steps:
             raise ValueError(
                 f"RolloutBuffer: expected {self.num_steps} steps before finish(), got {self._step}."
             )
-        following = torch.cat([self._value[:, 1:], last_values.to(self._value)[:, None]], dim=1)
+        last = self._numbers("last_values", last_values)
+        following = torch.cat([self._value[:, 1:], last[:, None]], dim=1)
         next_values = torch.where(self._final, self._next_value, following)
         self._advantages = generalized_advantages(
             self._rewards,
@@ -237,15 +290,28 @@ class RolloutBuffer:
             generator: CPU generator of the order; None for PyTorch's default one.
 
         Raises:
-            ValueError: If `count` does not divide the rows, or `finish` was not called.
+            ValueError: If `count` does not divide the rows, `finish` was not called, or the next
+                rollout begins while the minibatches are still being taken.
         """
-        if self._plan is None:
-            raise ValueError("RolloutBuffer: expected finish() before minibatches().")
-        if count < 1 or self.num_rows % count:
+        plan = self._finished_plan()
+        require_positive(count=count)
+        if self.num_rows % count:
             raise ValueError(f"count: expected a divisor of the {self.num_rows} rows, got {count}.")
         order = torch.randperm(self.num_rows, generator=generator, device="cpu")
-        for rows in order.chunk(count):
-            yield self._gather(rows, self._plan)
+        return self._take_in_turn(order.chunk(count), plan)
+
+    def _take_in_turn(
+        self, parts: Iterable[torch.Tensor], plan: EpisodePlan
+    ) -> Iterator[RolloutBatch]:
+        for rows in parts:
+            if self._finished_plan() is not plan:
+                raise ValueError("minibatches: expected the rollout they came from, got another.")
+            yield self._gather(rows, plan)
+
+    def _finished_plan(self) -> EpisodePlan:
+        if self._plan is None:
+            raise ValueError("RolloutBuffer: expected finish() before minibatches().")
+        return self._plan
 
     @torch.inference_mode(mode=False)
     def _gather(self, rows: torch.Tensor, plan: EpisodePlan) -> RolloutBatch:
@@ -270,23 +336,11 @@ class RolloutBuffer:
         """Gather rows of `[B, T, ...]` cut into sequences: a copy."""
         return stored.view(self.num_rows, self.sequence_length, *stored.shape[2:])[index]
 
-    def _finite_rewards(self, rewards: ArrayLike) -> torch.Tensor:
-        tensor = torch.as_tensor(rewards).to(self._rewards)
-        if not tensor.is_meta and not bool(tensor.isfinite().all()):
-            bad = (~tensor.isfinite()).nonzero().flatten().tolist()
-            raise ValueError(f"rewards: expected finite numbers, got NaN or inf at rows {bad}.")
-        return tensor
 
-    def _store_final_values(self, step: int, values: torch.Tensor | None) -> None:
-        ended = self._terminated[:, step] | self._truncated[:, step]
-        self._final[:, step] = ended if values is not None else False
-        if values is not None:
-            self._next_value[:, step] = values
-
-    def _store_hidden(self, step: int, hidden: HiddenState) -> None:
-        if step % self.sequence_length:
-            return
-        first = step // self.sequence_length
-        every = self.num_steps // self.sequence_length
-        for stored, state in zip(self._hidden, hidden, strict=True):
-            stored[first::every] = state.transpose(0, 1)
+def _as_tensor(name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
+    if isinstance(value, torch.Tensor):
+        return value
+    try:
+        return torch.as_tensor(value, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected numbers, got {value!r}.") from error
