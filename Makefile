@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage docs serve clean
+.PHONY: help demo test lint format coverage bench docs serve clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ format: $(INSTALLED) ## Format the code
 coverage: $(INSTALLED) ## Require that the documentation alone covers contract/ and policy/
 	$(BIN)/coverage run -m pytest --devices cpu README.md docs src
 	$(BIN)/coverage report --fail-under=100
+
+bench: $(INSTALLED) ## Time the training step and the rollout against peers, and write the page
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
 
 docs: $(INSTALLED) ## Build the site into site/
 	$(BIN)/mkdocs build --strict

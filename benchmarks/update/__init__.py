@@ -1,0 +1,1 @@
+"""A whole PPO update, by one method a file."""
