@@ -40,17 +40,20 @@ class Train:
         run: Folder for the policy, the log and the learning curve.
         num_envs: Environments that are stepped together.
         hidden_dim: Width of the LSTM.
+        threads: Threads of PyTorch; more than one pays for larger networks only.
         ppo: Settings of PPO.
     """
 
     run: tyro.conf.Positional[Path] = Path("runs/cartpole")
     num_envs: int = 8
     hidden_dim: int = 64
+    threads: int = 1
     ppo: Annotated[PPOConfig, tyro.conf.arg(name="")] = field(default_factory=PPOConfig)
 
     def __call__(self, console: Console) -> None:
         """Train, and leave the policy, the log and the learning curve in the run folder."""
-        require_positive(num_envs=self.num_envs)
+        require_positive(num_envs=self.num_envs, threads=self.threads)
+        torch.set_num_threads(self.threads)
         torch.manual_seed(self.ppo.seed)
         envs = make_cartpole_without_velocities(self.num_envs)
         bundle = LSTMPolicyBundle.from_spaces(

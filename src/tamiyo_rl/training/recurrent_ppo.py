@@ -47,7 +47,7 @@ class PPOConfig:
     num_minibatches: int = 4
     epochs: int = 10
     gamma: float = 0.99
-    gae_lambda: float = 0.9
+    gae_lambda: float = 0.95
     learning_rate: float = 1e-3
     clip_range: float = 0.2
     value_coef: float = 0.5
