@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from tamiyo_rl.policy.action_heads import ActionHeads
 from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.inputs import InputChecks, require_action_dims, require_positive
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
+from tamiyo_rl.policy.network_holder import NetworkHolder
 from tamiyo_rl.policy.protocol import (
     ActionResult,
     EvalResult,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import gymnasium
 
 
-class LSTMPolicyBundle:
+class LSTMPolicyBundle(NetworkHolder):
     """A recurrent actor-critic policy for PPO, with discrete, factored, maskable actions.
 
     The *rollout side* collects experience under inference mode: `initial_hidden`, `get_action`,
@@ -329,129 +330,6 @@ class LSTMPolicyBundle:
         log_prob = self.heads.by_name(self.heads.log_prob(log_probs, chosen))
         return EvalResult(log_prob, self.heads.by_name(self.heads.entropy(log_probs)), value, state)
 
-    @property
-    def network(self) -> nn.Module:
-        """The unguarded module: a `FactoredRecurrentActorCritic`, perhaps inside a wrapper.
-
-        Settable, as in `bundle.network = DistributedDataParallel(bundle.network)`.
-        """
-        return self._network
-
-    @network.setter
-    def network(self, network: nn.Module) -> None:
-        if not isinstance(unwrap(network), FactoredRecurrentActorCritic):
-            raise TypeError(
-                "network: expected a FactoredRecurrentActorCritic or a wrapper that holds one as "
-                f".module, got {type(network).__name__}. To compile it call bundle.compile()."
-            )
-        self._require_same_sizes(network)
-        self._network = network
-
-    @property
-    def action_dims(self) -> dict[str, int]:
-        """Number of actions by head."""
-        return self.heads.action_dims
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self._module.core.weight_hh_l0.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating point type of the parameters."""
-        return self._module.core.weight_hh_l0.dtype
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether the present network is compiled."""
-        return getattr(self._network, "_compiled_call_impl", None) is not None
-
-    def settings(self) -> dict[str, Any]:
-        """Return the arguments that build a bundle of the same sizes, without the encoder."""
-        return {
-            "feature_dim": self.feature_dim,
-            "action_dims": dict(self.action_dims),
-            "hidden_dim": self.hidden_dim,
-            "num_lstm_layers": self.num_lstm_layers,
-            "learn_initial_hidden": self.learn_initial_hidden,
-        }
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters, for an optimizer."""
-        return self._module.parameters()
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the parameters with their names, the same whether the network is wrapped or not."""
-        return self._module.named_parameters()
-
-    @property
-    def training(self) -> bool:
-        """Whether the network is in training mode (dropout on)."""
-        return self.network.training
-
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module.train
-        """Set training mode (dropout on), or evaluation mode, and return the bundle."""
-        self.network.train(mode)
-        return self
-
-    def eval(self) -> Self:
-        """Set evaluation mode (dropout off), and return the bundle."""
-        return self.train(mode=False)
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 - as nn.Module.to
-        """Move or cast the network as `nn.Module.to` does, and return the bundle."""
-        self.network.to(*args, **kwargs)
-        return self
-
-    def compile(self, **kwargs: Any) -> None:  # noqa: ANN401 - those of torch.compile
-        """Compile the network in place; the guard and the checks stay outside what is compiled.
-
-        Args:
-            **kwargs: The keyword arguments of `torch.compile`.
-        """
-        self.network.compile(**kwargs)
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the network's parameters and buffers, without the names of wrappers (C11)."""
-        return self._module.state_dict()
-
-    def load_state_dict(self, state_dict: Mapping[str, torch.Tensor]) -> None:
-        """Load what `state_dict` returned; nothing changes where it does not fit (C11).
-
-        Args:
-            state_dict: Tensors by name.
-
-        Raises:
-            ValueError: If a name is missing or unknown, or a shape differs.
-        """
-        own, given = _loadable_shapes(self.state_dict()), _loadable_shapes(state_dict)
-        different = [n for n in sorted(own | given) if own.get(n) != given.get(n)]
-        if different:
-            name = different[0]
-            raise ValueError(
-                f"state_dict: expected {name} of shape {own.get(name, 'none')}, got "
-                f"{given.get(name, 'none')} ({len(different)} entries differ). Build the bundle "
-                "with the settings it was saved with."
-            )
-        self._module.load_state_dict(state_dict)
-
-    @property
-    def _module(self) -> FactoredRecurrentActorCritic:
-        return cast("FactoredRecurrentActorCritic", unwrap(self._network))
-
-    def _require_same_sizes(self, network: nn.Module) -> None:
-        core = cast("FactoredRecurrentActorCritic", unwrap(network)).core
-        policy_head = cast("FactoredRecurrentActorCritic", unwrap(network)).policy_head
-        for name, own, got in (
-            ("hidden_dim", self.hidden_dim, core.hidden_size),
-            ("num_lstm_layers", self.num_lstm_layers, core.num_layers),
-            ("learn_initial_hidden", self.learn_initial_hidden, core.learns_initial_state),
-            ("number of actions", self.heads.total, policy_head.out_features),
-        ):
-            if own != got:
-                raise ValueError(f"network: expected {name}={own} as the bundle has, got {got}.")
-
     def _checks(self) -> InputChecks:
         return InputChecks(
             feature_dim=self.feature_dim,
@@ -540,19 +418,3 @@ class LSTMPolicyBundle:
         ):
             if any(p.requires_grad for p in (*trunk, *head.parameters())):
                 require_graph("LSTMPolicyBundle.network", which, output)
-
-
-def _loadable_shapes(state_dict: Mapping[str, Any]) -> dict[str, list[int] | str]:
-    """Map each name to the shape of its tensor, or to what keeps it from being loaded."""
-    return {
-        name: "no values (meta)" if tensor.is_meta else list(tensor.shape)
-        for name, tensor in state_dict.items()
-        if isinstance(tensor, torch.Tensor)
-    }
-
-
-def unwrap(network: nn.Module) -> nn.Module:
-    """Return the module inside wrappers that hold it as `.module`."""
-    while isinstance(inner := getattr(network, "module", None), nn.Module):
-        network = inner
-    return network
