@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from benchmarks.report import environment, write_page
@@ -20,10 +21,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", help=f"of {', '.join(SUITES)}; all if none is named")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each comparison")
+    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
     options = parser.parse_args()
     unknown = set(options.suites) - set(SUITES)
-    if unknown or options.rounds < 1:
-        parser.error(f"expected suites of {list(SUITES)} and at least 1 round, got {unknown}")
+    if unknown or min(options.rounds, options.threads) < 1:
+        parser.error(f"expected suites of {list(SUITES)}, rounds and threads of at least 1")
+    torch.set_num_threads(options.threads)
     results = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     console = Console()
     for name in options.suites or SUITES:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import guard, rollout, rollout_peers, scaling
+from benchmarks.rollout_env import ENVIRONMENTS
 from benchmarks.timing import median_times
 from benchmarks.update.by_hand import Packed, RawLSTM, SplitAndPad, StepLoop
 from benchmarks.update.ours import Ours
@@ -35,7 +36,7 @@ def update(rounds: int, console: Console) -> dict[str, Any]:
 
 
 def _update_methods(workload: Workload) -> dict[str, Callable[[], object]]:
-    torchrl = {f"TorchRL ({name})": TorchRL(workload, name) for name in BACKENDS}
+    torchrl = {f"TorchRL ({name}, eager)": TorchRL(workload, name) for name in BACKENDS}
     return {
         "tamiyo-rl": Ours(workload),
         "raw nn.LSTM, no resets": RawLSTM(workload),
@@ -51,13 +52,14 @@ def _update_methods(workload: Workload) -> dict[str, Callable[[], object]]:
 def collection(rounds: int, console: Console) -> dict[str, Any]:
     """Time the collection of a rollout."""
     methods: dict[str, Callable[[], object]] = {
-        "tamiyo-rl": rollout.make_our_rollout(STEPS),
+        "tamiyo-rl": rollout.OurRollout(STEPS),
+        "tamiyo-rl, stored": rollout.OurStoredRollout(STEPS),
         "raw nn.LSTM step": rollout.make_raw_rollout(STEPS),
         "sb3-contrib": rollout_peers.make_sb3_rollout(STEPS),
         "TorchRL": rollout_peers.make_torchrl_rollout(STEPS),
     }
     seconds = median_times(methods, rounds=3 * rounds)
-    _show(console, f"{STEPS} steps of {rollout.ENVS} environments", seconds)
+    _show(console, f"{STEPS} steps of {ENVIRONMENTS} environments", seconds)
     return {"cases": [{"seconds": seconds}]}
 
 

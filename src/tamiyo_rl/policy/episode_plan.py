@@ -7,14 +7,18 @@ from typing import NamedTuple
 
 import torch
 
+# Time of one LSTM step with no lanes, in times of one lane: measured on a CPU with one thread;
+# other devices work on many lanes at once.
+LANES_PER_STEP_CPU, LANES_PER_STEP = 2.0, 64.0
+
 
 class EpisodePlan:
     """The plan by which one fused LSTM call runs the episodes of a batch.
 
-    Each row of `[B, T]` is cut at its episode starts. The pieces are packed into *lanes* as long
-    as the longest piece, with separator steps between them that reset the state. The plan depends
-    on `episode_starts` alone: make it once, on the CPU, pass it in place of `episode_starts`, and
-    no training step waits for the device to say where episodes begin.
+    Each row of `[B, T]` is cut at its episode starts. The pieces are packed into *lanes*, most
+    often as long as the longest piece, with separator steps between them that reset the state. The
+    plan depends on `episode_starts` alone: make it once, on the CPU, pass it in place of
+    `episode_starts`, and no training step waits for the device to say where episodes begin.
 
     Args:
         episode_starts: `[B, T]` bool: true where a step is the first of its episode.
@@ -72,9 +76,12 @@ class EpisodePlan:
             learned: Whether a reset also writes a state, which takes a second separator.
         """
         pieces = self._pieces()
-        steps = max(piece.length for piece in pieces)
-        places, lanes = pack(pieces, steps, separators=2 if learned else 1)
-        return _lay_out(pieces, places, (steps, lanes), self.shape, device)
+        packing = best_packing(
+            pieces,
+            separators=2 if learned else 1,
+            step_cost=LANES_PER_STEP_CPU if device.type == "cpu" else LANES_PER_STEP,
+        )
+        return _lay_out(pieces, packing, self.shape, device)
 
     def _pieces(self) -> list[Piece]:
         """Cut each row at its episode starts."""
@@ -130,8 +137,59 @@ class Layout(NamedTuple):
     last: torch.Tensor
 
 
-def pack(pieces: list[Piece], steps: int, *, separators: int) -> tuple[list[tuple[int, int]], int]:
-    """Place each piece, as (lane, step), in lanes of `steps`, and count the lanes.
+class Packing(NamedTuple):
+    """Where the pieces go.
+
+    Attributes:
+        places: Lane and step of each piece.
+        steps: Length of the lanes.
+        lanes: Number of lanes.
+    """
+
+    places: list[tuple[int, int]]
+    steps: int
+    lanes: int
+
+
+def best_packing(pieces: list[Piece], *, separators: int, step_cost: float) -> Packing:
+    """Pack the pieces anew, or keep the rows as they are, whichever takes less time.
+
+    The time of a call is taken as `steps * (step_cost + lanes)`.
+
+    Args:
+        pieces: What to place.
+        separators: Steps kept free before each piece that does not begin a lane.
+        step_cost: Time of a step with no lanes, in times of one lane.
+    """
+    packings = [pack(pieces, max(piece.length for piece in pieces), separators=separators)]
+    if not any(piece.is_first and piece.is_last for piece in pieces):
+        packings.append(keep_rows(pieces, separators=separators))  # else one fills its lane
+    return min(packings, key=lambda packing: packing.steps * (step_cost + packing.lanes))
+
+
+def keep_rows(pieces: list[Piece], *, separators: int) -> Packing:
+    """Place each row in a lane of its own, its last piece at the end.
+
+    Args:
+        pieces: What to place, row by row; each row has at least two.
+        separators: Steps kept free before each piece that does not begin a lane.
+    """
+    places, ends, lane, step = [], [], -1, 0
+    for piece in pieces:
+        lane, step = (lane + 1, 0) if piece.is_first else (lane, step + separators)
+        places.append((lane, step))
+        step += piece.length
+        if piece.is_last:
+            ends.append(step)
+    steps = max(ends)
+    for i, piece in enumerate(pieces):
+        if piece.is_last:
+            places[i] = places[i][0], steps - piece.length
+    return Packing(places, steps, len(ends))
+
+
+def pack(pieces: list[Piece], steps: int, *, separators: int) -> Packing:
+    """Place the pieces in lanes of `steps`.
 
     A row's first piece begins a lane, where its state is given. A row's last piece ends one, where
     its state is returned. The others go, longest first, into the emptiest lane; where that one is
@@ -165,7 +223,7 @@ def pack(pieces: list[Piece], steps: int, *, separators: int) -> tuple[list[tupl
         step = front[lane] + separators if front[lane] else 0
         places[i], front[lane] = (lane, step), step + pieces[i].length
         heapq.heappush(heap, (used + pieces[i].length + separators, lane))
-    return places, len(front)
+    return Packing(places, steps, len(front))
 
 
 def _emptiest(
@@ -180,12 +238,11 @@ def _emptiest(
 
 def _lay_out(
     pieces: list[Piece],
-    places: list[tuple[int, int]],
-    size: tuple[int, int],
+    packing: Packing,
     shape: tuple[int, int],
     device: torch.device,
 ) -> Layout:
-    steps, lanes = size
+    places, steps, lanes = packing
     lane, step = torch.tensor(places, device="cpu").unbind(1)
     lengths = torch.tensor([piece.length for piece in pieces], device="cpu")
     begins = torch.tensor([piece.begin for piece in pieces], device="cpu")
