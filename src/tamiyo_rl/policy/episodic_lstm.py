@@ -16,7 +16,7 @@ SATURATION = 1e4
 
 
 class EpisodicLSTM(nn.LSTM):
-    """An `nn.LSTM` with exact episode resets, at nearly the cost of one without resets.
+    """An `nn.LSTM` with exact episode resets inside one fused call a layer.
 
     Without `episode_starts` and with a zero initial state it is `nn.LSTM`. With them, the state
     before each start is the initial state (C5), and no gradient passes the start.

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
-from tamiyo_rl.policy.protocol import HiddenState
+from tamiyo_rl.policy.protocol import HiddenState, PolicyBundle
 from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.environments import EnvironmentStep, EnvironmentStepper
 from tamiyo_rl.training.normalization import FeatureNormalizer, RewardScaler
@@ -133,7 +132,7 @@ class RecurrentPPO:
     """
 
     def __init__(
-        self, envs: VectorEnv[Any, Any, Any], bundle: LSTMPolicyBundle, config: PPOConfig
+        self, envs: VectorEnv[Any, Any, Any], bundle: PolicyBundle, config: PPOConfig
     ) -> None:
         self.bundle, self.config, self.envs = bundle, config, envs
         self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
