@@ -60,7 +60,7 @@ def draw_learning_curve(reports: list[UpdateReport], path: Path, *, solved_at: f
     axes = figure.add_subplot()
     axes.plot([r.steps for r in known], [r.episode_return for r in known], color="tab:blue")
     axes.axhline(solved_at, color="tab:gray", linestyle="--", label=f"solved: {solved_at:g}")
-    axes.set(xlabel="environment steps", ylabel="mean return of the last 100 episodes")
+    axes.set(xlabel="environment steps", ylabel="mean return of 100 sampled episodes")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=150)
