@@ -16,7 +16,7 @@ def make_guarded_and_unguarded() -> dict[str, Callable[[], object]]:
     work = make_workload(rows=16, reset_rate=0.02)
     actions, plan = {"action": work.actions}, EpisodePlan(work.starts)
     hidden = HiddenState(*(part.clone() for part in bundle.initial_hidden(work.batch)))
-    unguarded = LSTMPolicyBundle.evaluate_actions.__wrapped__  # type: ignore[attr-defined]
+    unguarded = LSTMPolicyBundle.evaluate_actions.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
 
     def call(method: Callable[..., object]) -> object:
         return method(bundle, work.features, actions, hidden=hidden, episode_starts=plan)

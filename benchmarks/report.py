@@ -18,9 +18,8 @@ INTRODUCTION = """\
 All methods of a table are timed in turn, round by round, in one process; the figures are medians.
 `make bench` runs them and writes this page. Times depend on the machine: read the ratios.
 
-PyTorch has one thread here. With two, and `OMP_WAIT_POLICY=PASSIVE`, waking the second one takes
-longer than a step of the LSTM: `nn.LSTM` forward and backward over 128 steps of 1 row took 22 ms,
-against 1.6 ms with one thread.
+PyTorch has one thread here: with two and `OMP_WAIT_POLICY=PASSIVE`, waking the second one can take
+longer than a step of a small LSTM, which hides what the methods cost.
 """
 
 MEANING = {

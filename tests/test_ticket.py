@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tamiyo_rl import HiddenState, InferenceTensorWarning, LSTMPolicyBundle
+from tamiyo_rl import InferenceTensorWarning, LSTMPolicyBundle
 
 FEATURES = torch.ones(2, 4, 3)
 ACTIONS = {"action": torch.zeros(2, 4, dtype=torch.long)}
@@ -123,4 +123,4 @@ def test_a_loss_from_the_rollout_cannot_be_differentiated() -> None:
 def test_the_correct_pattern_is_documented_on_the_class() -> None:
     documentation = LSTMPolicyBundle.__doc__ or ""
     assert ">>> evaluation = bundle.evaluate_actions(" in documentation
-    assert HiddenState.__name__ in documentation or "hidden=None" in documentation
+    assert "`evaluate_actions` with `hidden=None`" in documentation

@@ -200,7 +200,7 @@ def test_a_plan_made_under_inference_mode_serves_training_and_shares_nothing() -
     assert plan.resets == 1
 
 
-def test_dropout_between_layers_is_that_of_nn_lstm_in_expectation_and_off_in_eval() -> None:
+def test_dropout_works_between_layers_and_is_off_in_eval() -> None:
     torch.manual_seed(0)
     lstm = EpisodicLSTM(4, 8, 2, dropout=0.5, batch_first=True)
     inputs, starts = torch.randn(2, 6, 4), torch.zeros(2, 6, dtype=torch.bool)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 # Time of one LSTM step with no lanes, in times of one lane: measured on a CPU with one thread;
-# other devices work on many lanes at once.
+# assumed for other devices, which work on many lanes at once.
 LANES_PER_STEP_CPU, LANES_PER_STEP = 2.0, 64.0
 
 
