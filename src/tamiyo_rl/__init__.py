@@ -2,10 +2,15 @@
 
 from tamiyo_rl.contract import (
     ContractError,
+    GradientReport,
     InferenceTensorWarning,
     MissingHiddenWarning,
+    audit_backward,
+    audit_gradients,
+    check_ratio,
     find_inference_tensors,
     guard_training_inputs,
+    trace_crossings,
 )
 from tamiyo_rl.policy import (
     ActionHeads,
@@ -29,11 +34,16 @@ __all__ = [
     "EvalResult",
     "FactoredRecurrentActorCritic",
     "ForwardResult",
+    "GradientReport",
     "HiddenState",
     "InferenceTensorWarning",
     "LSTMPolicyBundle",
     "MissingHiddenWarning",
     "PolicyBundle",
+    "audit_backward",
+    "audit_gradients",
+    "check_ratio",
     "find_inference_tensors",
     "guard_training_inputs",
+    "trace_crossings",
 ]

@@ -1,5 +1,11 @@
 """What may cross from rollout to training, and who checks it; usable alone, on any policy."""
 
+from tamiyo_rl.contract.audit import (
+    GradientReport,
+    audit_backward,
+    audit_gradients,
+    check_ratio,
+)
 from tamiyo_rl.contract.guard import (
     ContractError,
     InferenceTensorWarning,
@@ -8,13 +14,19 @@ from tamiyo_rl.contract.guard import (
     guard_training_inputs,
 )
 from tamiyo_rl.contract.origin import mark_origin, origin_of
+from tamiyo_rl.contract.trace import trace_crossings
 
 __all__ = [
     "ContractError",
+    "GradientReport",
     "InferenceTensorWarning",
     "MissingHiddenWarning",
+    "audit_backward",
+    "audit_gradients",
+    "check_ratio",
     "find_inference_tensors",
     "guard_training_inputs",
     "mark_origin",
     "origin_of",
+    "trace_crossings",
 ]

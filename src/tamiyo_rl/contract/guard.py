@@ -17,6 +17,7 @@ import torch
 
 from tamiyo_rl.contract.nesting import replace_tensors, walk_tensors
 from tamiyo_rl.contract.origin import origin_of
+from tamiyo_rl.contract.trace import travel_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -301,7 +302,9 @@ def _message(method: str, found: Mapping[str, torch.Tensor]) -> str:
 def _explanation(path: str, tensor: torch.Tensor) -> str:
     origin = origin_of(tensor)
     remedy = _REMEDIES.get((origin or "").rpartition(".")[2], _COPY)
-    return f"from {origin or 'unknown code'}\n    lost: {_loss(path, tensor)}\n    do: {remedy}"
+    travel = travel_of(tensor)
+    parts = [f"from {origin or 'unknown code'}", *([travel] if travel else [])]
+    return "\n    ".join([*parts, f"lost: {_loss(path, tensor)}", f"do: {remedy}"])
 
 
 def _loss(path: str, tensor: torch.Tensor) -> str:

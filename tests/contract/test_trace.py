@@ -1,0 +1,129 @@
+"""The tracer names the line that made a tensor, and keeps nothing alive."""
+
+import gc
+import warnings
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from tamiyo_rl import InferenceTensorWarning, LSTMPolicyBundle, trace_crossings
+
+pytestmark = pytest.mark.clause("C4")
+
+
+@torch.inference_mode()
+def rollout_state(size: int = 3) -> torch.Tensor:
+    return torch.zeros(1, size, 8)  # the line that the notes must name
+
+
+def note_of(caught: pytest.ExceptionInfo[RuntimeError]) -> str:
+    (note,) = caught.value.__notes__
+    return str(note)
+
+
+def test_the_note_of_an_lstm_names_operation_argument_and_line() -> None:
+    core = nn.LSTM(4, 8)
+    with trace_crossings(), pytest.raises(RuntimeError, match="cannot be saved") as caught:
+        core(torch.zeros(5, 3, 4), (rollout_state(), torch.zeros(1, 3, 8)))
+    note = note_of(caught)
+    assert note.startswith("torch.lstm() was given inference tensors at ")
+    assert "argument [1][0] [1, 3, 8]" in note
+    assert "argument [1][1]" not in note
+    assert "test_trace.py" in note
+    assert "in rollout_state\n        return torch.zeros(1, size, 8)" in note
+
+
+@pytest.mark.parametrize("view", ["detach", "index", "transpose", "chain"])
+def test_views_are_followed(view: str) -> None:
+    views = {
+        "detach": lambda state: state.detach(),
+        "index": lambda state: state[0],
+        "transpose": lambda state: state.transpose(0, 1),
+        "chain": lambda state: state[0].detach().reshape(3, 8),
+    }
+    with trace_crossings(), pytest.raises(RuntimeError) as caught:
+        nn.Linear(8, 2)(views[view](rollout_state()))
+    note = note_of(caught)
+    assert "in rollout_state" in note
+    assert note.count("\n    then by") == (3 if view == "chain" else 1)
+
+
+def test_a_computed_tensor_is_made_where_it_is_computed() -> None:
+    with trace_crossings():
+        state = rollout_state()
+        with torch.inference_mode():
+            computed = state.add(1)
+        with pytest.raises(RuntimeError) as caught:
+            nn.Linear(8, 2)(computed)
+    assert "made by torch.Tensor.add() at" in note_of(caught)
+    assert "computed = state.add(1)" in note_of(caught)
+
+
+def test_an_in_place_write_gets_a_note() -> None:
+    with trace_crossings(), pytest.raises(RuntimeError, match="Inplace update") as caught:
+        rollout_state()[0, 0] = 1.0
+    assert "in rollout_state" in note_of(caught)
+
+
+def test_collation_in_inference_mode_is_followed() -> None:
+    samples: Any = [torch.zeros(8) for _ in range(3)]
+    with trace_crossings():
+        with torch.inference_mode():
+            (batch,) = DataLoader(samples, batch_size=3)
+        with pytest.raises(RuntimeError) as caught:
+            nn.Linear(8, 2)(batch)
+    assert "test_collation_in_inference_mode_is_followed" in note_of(caught)
+
+
+def test_a_tensor_of_before_is_named_without_a_line() -> None:
+    state = rollout_state()
+    with trace_crossings(), pytest.raises(RuntimeError) as caught:
+        nn.Linear(8, 2)(state)
+    assert "made before trace_crossings() began" in note_of(caught)
+
+
+def test_other_errors_gain_nothing() -> None:
+    with trace_crossings(), pytest.raises(RuntimeError) as caught:
+        nn.Linear(8, 2)(torch.zeros(3, 7))
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_the_guard_tells_the_line_inside_the_context_only() -> None:
+    bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
+    features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+    for traced in (True, False):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if traced:
+                with trace_crossings():
+                    bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden())
+            else:
+                bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden())
+        assert caught[0].category is InferenceTensorWarning
+        assert ("test_trace.py" in str(caught[0].message)) is traced
+
+
+def test_no_tensor_is_kept_alive() -> None:
+    with trace_crossings():
+        state = rollout_state()
+        gone = weakref.ref(state)
+        view = state[0]
+        del state
+        gc.collect()
+        assert gone() is None
+        with pytest.raises(RuntimeError) as caught:
+            nn.Linear(8, 2)(view)
+    assert "in rollout_state" in note_of(caught)
+
+
+def test_results_are_those_without_the_tracer() -> None:
+    torch.manual_seed(0)
+    core, features = nn.LSTM(4, 8), torch.randn(5, 3, 4)
+    plain = core(features)[0]
+    with trace_crossings():
+        traced = core(features)[0]
+    assert torch.equal(plain, traced)
