@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.padding import Padding
 
+from tamiyo_rl.contract.audit import audit_gradients
 from tamiyo_rl.contract.guard import InferenceTensorWarning
 from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
 
@@ -40,6 +41,27 @@ def show_contract(console: Console) -> None:
     (evaluation.value.mean() - evaluation.joint_log_prob.mean()).backward()
     reached = sum(parameter.grad is not None for parameter in bundle.parameters())
     _quote(console, f"no warning; {reached} of {len(list(bundle.parameters()))} parameters trained")
+    _show_audit(console, bundle, features, actions)
+
+
+def _show_audit(
+    console: Console,
+    bundle: LSTMPolicyBundle,
+    features: torch.Tensor,
+    actions: dict[str, torch.Tensor],
+) -> None:
+    """Build two losses from the wrong source, and print what the audit says of them."""
+    rollout, evaluation = (
+        bundle.get_action(features[:, 0]),
+        bundle.evaluate_actions(features, actions),
+    )
+    policy, value = -evaluation.joint_log_prob.mean(), evaluation.value.square().mean()
+    console.print("\n[bold]A policy loss from get_action().log_prob[/], beside a right value loss")
+    terms = {"policy": -rollout.joint_log_prob.mean(), "value": value}
+    _quote(console, str(audit_gradients(terms, bundle)))
+    console.print("\n[bold]A value loss from get_value()[/], beside a right policy loss")
+    terms = {"policy": policy, "value": bundle.get_value(features[:, 0]).square().mean()}
+    _quote(console, str(audit_gradients(terms, bundle)))
 
 
 def _quote(console: Console, text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from tamiyo_rl import LSTMPolicyBundle
+from tamiyo_rl import ContractError, LSTMPolicyBundle
 from tamiyo_rl.training import (
     FeatureNormalizer,
     PPOConfig,
@@ -18,6 +18,7 @@ from tamiyo_rl.training import (
     generalized_advantages,
     make_cartpole_without_velocities,
 )
+from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tests.training.test_environments import Scripted
 
 
@@ -169,3 +170,21 @@ def test_evaluation_leaves_the_policy_as_it_was() -> None:
     assert first.tolist() == second.tolist()
     assert bundle.training
     assert all(tensor.equal(before[name]) for name, tensor in bundle.state_dict().items())
+
+
+@pytest.mark.clause("C8")
+def test_a_loss_that_trains_too_little_stops_the_first_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*args: Any) -> PPOLoss:
+        loss = ppo_loss(*args)
+        return loss._replace(policy=loss.policy.detach())
+
+    monkeypatch.setattr("tamiyo_rl.training.recurrent_ppo.ppo_loss", broken)
+    envs = make_cartpole_without_velocities(num_envs=2)
+    bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2, hidden_dim=4)
+    config = PPOConfig(total_steps=64, num_steps=32, num_minibatches=1, epochs=1)
+    before = [parameter.clone() for parameter in bundle.parameters()]
+    with pytest.raises(ContractError, match="terms without a gradient: policy"):
+        next(RecurrentPPO(envs, bundle, config).train())
+    assert all(map(torch.equal, before, bundle.parameters()))

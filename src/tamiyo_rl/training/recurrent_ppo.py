@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
+from tamiyo_rl.contract.audit import audit_gradients
 from tamiyo_rl.policy.protocol import HiddenState, PolicyBundle
 from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.environments import EnvironmentStep, EnvironmentStepper
@@ -99,7 +100,8 @@ class RecurrentPPO:
     """Trains a bundle with PPO (Schulman et al. 2017, arXiv:1707.06347) on a vector environment.
 
     Observations and rewards are normalised by running statistics. The LSTM is trained through
-    whole stored sequences that continue from the rollout's hidden states (truncated BPTT).
+    whole stored sequences that continue from the rollout's hidden states (truncated BPTT). Before
+    the first update the loss is audited by its terms: see `audit_gradients`.
 
     Args:
         envs: Gymnasium vector environment, in any autoreset mode.
@@ -109,6 +111,8 @@ class RecurrentPPO:
     Raises:
         ValueError: If the spaces are not supported or do not fit the bundle, or the settings do
             not fit the number of environments.
+        ContractError: From `train()`, if a term of the first loss is a constant or a parameter is
+            not trained.
 
     Examples:
         ```python
@@ -144,6 +148,7 @@ class RecurrentPPO:
             bundle, envs.num_envs, config.num_steps, sequence_length=config.sequence_length
         )
         self.steps = 0
+        self._audited = False
         self._stepper = EnvironmentStepper(envs)
         self._episodes = EpisodeReturns(envs.num_envs)
 
@@ -262,12 +267,21 @@ class RecurrentPPO:
             episode_starts=batch.episode_starts,
         )
         loss = ppo_loss(evaluation, batch, clip_range)
+        self._audit_once(loss, batch)
         value, entropy = self.config.value_coef, self.config.entropy_coef
         self.optimizer.zero_grad(set_to_none=True)
         (loss.policy + value * loss.value - entropy * loss.entropy).backward()
         torch.nn.utils.clip_grad_norm_(self.bundle.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         return loss
+
+    def _audit_once(self, loss: PPOLoss, batch: RolloutBatch) -> None:
+        """Audit the first loss whose rows start an episode: only those use the initial state."""
+        if self._audited or not batch.episode_starts.episode_starts.any():
+            return
+        terms = {"policy": loss.policy, "value": loss.value, "entropy": loss.entropy}
+        audit_gradients(terms, self.bundle, optimizer=self.optimizer).raise_if_broken()
+        self._audited = True
 
 
 class EpisodeReturns:
