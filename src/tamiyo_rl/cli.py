@@ -1,11 +1,11 @@
-"""The command `tamiyo-rl`: train, evaluate, tour."""
+"""The command `tamiyo-rl`: train, evaluate, verify, tour."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from tamiyo_rl.crossings.report import print_results, with_progress
+from tamiyo_rl.crossings.verify import record, require_writable, verify, write_record
 from tamiyo_rl.policy.inputs import require_positive
 from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
 from tamiyo_rl.tour import show_contract
@@ -97,6 +99,35 @@ class Evaluate:
 
 
 @dataclass
+class Verify:
+    """Run the catalogue of crossings here: what PyTorch does, and which tools notice.
+
+    Exits with 1 when PyTorch did something else than expected, or a tool missed what it must
+    notice or accused what is fine.
+
+    Attributes:
+        device: Where the crossings run.
+        family: Families to run; none for all.
+        json: File for the record of the run.
+    """
+
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    family: tuple[str, ...] = ()
+    json: Path | None = None
+
+    def __call__(self, console: Console) -> None:
+        """Print a table for each family and the summary, and write the record."""
+        if self.json is not None:
+            require_writable(self.json)
+        results = with_progress(verify(self.device, self.family), self.family, console)
+        print_results(results, self.device, console)
+        if self.json is not None:
+            write_record(self.json, record(results, self.device))
+        if not all(result.holds for result in results):
+            sys.exit(1)
+
+
+@dataclass
 class Tour:
     """Show the contract at work: what a rollout state does in a training call."""
 
@@ -108,6 +139,7 @@ class Tour:
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Tour, tyro.conf.subcommand("tour")]
 )
 

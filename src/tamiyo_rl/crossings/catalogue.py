@@ -1,0 +1,89 @@
+"""A crossing, and the catalogue of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from tamiyo_rl.crossings.lab import Lab
+
+Outcome = Literal[
+    "fine",
+    "silently wrong",
+    "raises on the way",
+    "raises in forward",
+    "raises in backward",
+    "raises in step",
+]
+Verdict = Literal["correct", "breach", "misuse"]
+Tool = Literal["guard", "audit", "ratio", "backward", "trace"]
+Run = Callable[[Lab], Mapping[str, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One way for a rollout tensor to reach training.
+
+    Attributes:
+        id: `family.name`.
+        sentence: What the code does.
+        expected: What PyTorch does with it, with no tool of ours.
+        verdict: `correct`, `breach` (harmless here, but C4 is broken) or `misuse`.
+        noticed_by: The tools that must notice it.
+        instead: For a misuse that no tool notices, what makes it impossible.
+        run: Builds the terms of a loss in a laboratory.
+        reference: Builds the terms that it should have built.
+        learned: Whether the policy learns its initial state.
+        core: `lstm`, `gru` or `hand`.
+    """
+
+    id: str
+    sentence: str
+    expected: Outcome
+    verdict: Verdict
+    noticed_by: frozenset[Tool]
+    instead: str
+    run: Run
+    reference: Run
+    learned: bool
+    core: str
+
+    @property
+    def family(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.partition(".")[0]
+
+
+CATALOGUE: dict[str, Crossing] = {}
+
+
+def plain(lab: Lab) -> Mapping[str, torch.Tensor]:
+    """Build the loss as it should be: from the differentiable initial state."""
+    return lab.terms(lab.evaluate())
+
+
+def crossing(  # noqa: PLR0913 - what a case states
+    expected: Outcome,
+    verdict: Verdict,
+    *noticed_by: Tool,
+    instead: str = "",
+    reference: Run = plain,
+    learned: bool = False,
+    core: str = "lstm",
+) -> Callable[[Run], Run]:
+    """Enter a function into the catalogue: module and name make its id, its docstring says it."""
+
+    def enter(run: Run) -> Run:
+        family = run.__module__.rpartition(".")[2].replace("_", "-")
+        name = f"{family}.{run.__name__.replace('_', '-')}"
+        sentence = (run.__doc__ or "").strip()
+        tools = frozenset(noticed_by)
+        CATALOGUE[name] = Crossing(
+            name, sentence, expected, verdict, tools, instead, run, reference, learned, core
+        )
+        return run
+
+    return enter

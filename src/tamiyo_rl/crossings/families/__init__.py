@@ -1,0 +1,1 @@
+"""The crossings, a module for each family."""

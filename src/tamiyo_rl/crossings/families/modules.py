@@ -1,0 +1,172 @@
+"""Modules built, moved or loaded under inference mode."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+from tamiyo_rl.crossings.catalogue import crossing, plain
+from tamiyo_rl.crossings.lab import FEATURES, Lab
+
+Terms = Mapping[str, torch.Tensor]
+
+
+def _retrain(lab: Lab) -> Terms:
+    lab.optimizer = torch.optim.SGD(lab.policy.parameters(), lr=0.1)
+    return plain(lab)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    with torch.inference_mode():
+        return copy.deepcopy(module)
+
+
+def _freeze_encoder(lab: Lab) -> Terms:
+    lab.policy.encoder.requires_grad_(requires_grad=False)
+    return plain(lab)
+
+
+def _normed(lab: Lab) -> Terms:
+    parametrizations.weight_norm(lab.policy.encoder)
+    return _retrain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def copied_inside(lab: Lab) -> Terms:
+    """The policy is copied inside inference mode."""
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    return _retrain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def moved_inside(lab: Lab) -> Terms:
+    """The policy changes its dtype and back inside inference mode."""
+    with torch.inference_mode():
+        lab.policy.bfloat16().float()
+    return _retrain(lab)
+
+
+@crossing("fine", "correct")
+def loaded_inside(lab: Lab) -> Terms:
+    """`load_state_dict` inside inference mode: it copies."""
+    with torch.inference_mode():
+        lab.policy.load_state_dict(lab.policy.state_dict())
+    return plain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def assigned_inside(lab: Lab) -> Terms:
+    """`load_state_dict(assign=True)` inside inference mode."""
+    with torch.inference_mode():
+        state = {name: tensor.clone() for name, tensor in lab.policy.state_dict().items()}
+        lab.policy.load_state_dict(state, assign=True)
+    return _retrain(lab)
+
+
+@crossing("raises in step", "misuse", "guard", "trace")
+def encoder_inside(lab: Lab) -> Terms:
+    """Only the encoder is made inside: its weight gets no gradient."""
+    lab.policy.encoder = _copied(lab.policy.encoder)
+    return _retrain(lab)
+
+
+@crossing("silently wrong", "misuse", "guard")
+def encoder_inside_raw_features(lab: Lab) -> Terms:
+    """The same, with features as the rollout made them."""
+    lab.policy.encoder = _copied(lab.policy.encoder)
+    lab.optimizer = torch.optim.SGD(lab.policy.parameters(), lr=0.1)
+    return lab.terms(lab.evaluate(lab.rollout(lab.features)))
+
+
+@crossing("silently wrong", "misuse", "guard")
+def encoder_data_inside(lab: Lab) -> Terms:
+    """Weights are synchronised by `p.data = new`, made inside inference mode."""
+    for parameter in lab.policy.encoder.parameters():
+        parameter.data = lab.rollout(parameter)
+    return plain(lab)
+
+
+@crossing("fine", "correct")
+def encoder_data_copied(lab: Lab) -> Terms:
+    """Weights are synchronised inside by `p.data.copy_(new)`."""
+    with torch.inference_mode():
+        for parameter in lab.policy.encoder.parameters():
+            parameter.data.copy_(parameter.clone())
+    return plain(lab)
+
+
+@crossing("fine", "breach", "guard", reference=_freeze_encoder)
+def frozen_encoder_inside(lab: Lab) -> Terms:
+    """A frozen encoder made inside: a linear probe on it trains."""
+    lab.policy.encoder = _copied(lab.policy.encoder).requires_grad_(requires_grad=False)
+    return plain(lab)
+
+
+@crossing("silently wrong", "misuse", "guard")
+def lazily_materialised(lab: Lab) -> Terms:
+    """`nn.LazyLinear` makes its parameters in the rollout."""
+    right, lazy = lab.policy.encoder, nn.LazyLinear(8)
+    with torch.inference_mode():
+        lazy(torch.zeros(1, FEATURES))
+        lazy.load_state_dict(right.state_dict())
+    lab.policy.encoder = lazy
+    return _retrain(lab)
+
+
+@crossing("fine", "correct")
+def repaired(lab: Lab) -> Terms:
+    """A policy copied inside, whose parameters are made anew outside, and then the optimizer."""
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    for module in lab.policy.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(parameter.clone()))
+    return _retrain(lab)
+
+
+@crossing("silently wrong", "misuse", "audit")
+def optimizer_made_too_early(lab: Lab) -> Terms:
+    """Parameters are made anew after the optimizer: it holds the old ones."""
+    for name, parameter in list(lab.policy.encoder.named_parameters()):
+        setattr(lab.policy.encoder, name, nn.Parameter(parameter.detach().clone()))
+    return plain(lab)
+
+
+@crossing("silently wrong", "misuse", "audit", "backward", reference=_normed)
+def cached_parametrization(lab: Lab) -> Terms:
+    """`parametrize.cached()` spans the rollout and the training call."""
+    parametrizations.weight_norm(lab.policy.encoder)
+    lab.optimizer = torch.optim.SGD(lab.policy.parameters(), lr=0.1)
+    with parametrize.cached():
+        lab.policy.act(lab.features[:, 0], lab.policy.start(3))
+        return plain(lab)
+
+
+@crossing("fine", "correct", reference=_normed)
+def parametrization(lab: Lab) -> Terms:
+    """The same without the cache."""
+    return _normed(lab)
+
+
+@crossing("raises on the way", "misuse", "trace")
+def value_scale_inside(lab: Lab) -> Terms:
+    """A scale of the values that was made in the rollout, times values with a gradient."""
+    scale, new = lab.rollout(torch.ones(())), lab.evaluate()
+    return lab.terms(new._replace(value=new.value * scale))
+
+
+@crossing("raises on the way", "misuse", "trace")
+def normaliser_updated_outside(lab: Lab) -> Terms:
+    """Statistics made in the rollout are updated in place outside."""
+    lab.rollout(lab.features.mean((0, 1))).lerp_(torch.zeros(FEATURES), 0.1)
+    return plain(lab)
+
+
+@crossing("fine", "correct")
+def positions_cached_inside(lab: Lab) -> Terms:
+    """A table that was cached in the rollout is added: addition saves nothing."""
+    lab.features = lab.features + lab.rollout(torch.zeros(FEATURES))
+    return plain(lab)

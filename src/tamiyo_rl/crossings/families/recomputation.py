@@ -1,0 +1,95 @@
+"""Autocast, activation checkpointing and second derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from tamiyo_rl.crossings.catalogue import crossing, plain
+from tamiyo_rl.crossings.lab import BATCH, Evaluation, Lab, State
+
+Terms = Mapping[str, torch.Tensor]
+
+
+def _autocast(lab: Lab, state: State | None) -> Terms:
+    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
+        new = lab.evaluate(state=state)
+    lab.old = Evaluation(*(part.detach().clone() for part in new))
+    return lab.terms(new)
+
+
+def _autocast_none(lab: Lab) -> Terms:
+    return _autocast(lab, None)
+
+
+def _penalty(lab: Lab) -> Terms:
+    lab.features.requires_grad_()
+    terms = dict(plain(lab))
+    (slope,) = torch.autograd.grad(terms["value"], lab.features, create_graph=True)
+    terms["penalty"] = slope.square().sum()
+    return terms
+
+
+@crossing("fine", "breach", "guard", reference=_autocast_none)
+def autocast_raw(lab: Lab) -> Terms:
+    """The rollout's state under autocast to bfloat16: the cast makes a copy."""
+    return _autocast(lab, lab.policy.initial_state())
+
+
+@crossing("fine", "correct", reference=_autocast_none)
+def autocast_none(lab: Lab) -> Terms:
+    """Autocast to bfloat16 with no state given."""
+    return _autocast_none(lab)
+
+
+@crossing("fine", "correct")
+def checkpoint_clone(lab: Lab) -> Terms:
+    """Checkpointing without reentry, with a cloned state."""
+    h, c = (part.clone() for part in lab.policy.initial_state())
+    return lab.terms(checkpoint(lambda: lab.evaluate(state=(h, c)), use_reentrant=False))
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def checkpoint_raw(lab: Lab) -> Terms:
+    """Checkpointing without reentry, with the rollout's state."""
+    state = lab.policy.initial_state()
+    return lab.terms(checkpoint(lambda: lab.evaluate(state=state), use_reentrant=False))
+
+
+@crossing("fine", "correct")
+def checkpoint_reentrant_core(lab: Lab) -> Terms:
+    """Reentrant checkpointing around the core, with a cloned state."""
+    core = lab.policy.core.forward
+
+    def recomputed(latents: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        h, c = (part.clone() for part in state)
+        outputs = checkpoint(lambda x: core(x, (h, c))[0], latents, use_reentrant=True)
+        return outputs, (h, c)
+
+    lab.policy.core.forward = recomputed
+    return plain(lab)
+
+
+@crossing("fine", "correct", core="hand", reference=_penalty)
+def double_backward(lab: Lab) -> Terms:
+    """A gradient penalty, which is differentiated twice."""
+    return _penalty(lab)
+
+
+@crossing("silently wrong", "misuse", "audit", core="hand", reference=_penalty)
+def penalty_inside(lab: Lab) -> Terms:
+    """The gradient of a penalty is taken under inference mode: `create_graph` is lost."""
+    lab.features.requires_grad_()
+    terms = dict(plain(lab))
+    with torch.inference_mode():
+        (slope,) = torch.autograd.grad(terms["value"], lab.features, create_graph=True)
+    terms["penalty"] = slope.square().sum()
+    return terms
+
+
+@crossing("raises in forward", "misuse", "guard", "trace", core="hand")
+def double_backward_raw(lab: Lab) -> Terms:
+    """A gradient penalty with the rollout's state."""
+    return lab.terms(lab.evaluate(state=lab.policy.initial_state(BATCH)))

@@ -1,0 +1,22 @@
+"""Run crossings in this process: `python -m tamiyo_rl.crossings.worker cpu ID...`, a line each.
+
+Some crossings can poison the process they run in, so `verify` runs each family in one of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tamiyo_rl.crossings import CATALOGUE, observe
+
+
+def main(device: str, ids: list[str]) -> None:
+    """Print what is seen of each crossing as soon as it is seen."""
+    for name in ids:
+        seen = observe(CATALOGUE[name], device).as_json()
+        print(json.dumps(seen), flush=True)  # noqa: T201 - verify reads it
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
