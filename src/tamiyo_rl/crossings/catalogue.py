@@ -37,7 +37,7 @@ class Crossing:
         run: Builds the terms of a loss in a laboratory.
         reference: Builds the terms that it should have built.
         learned: Whether the policy learns its initial state.
-        core: `lstm`, `gru` or `hand`.
+        core: Of the policy, as `Policy` names them.
     """
 
     id: str

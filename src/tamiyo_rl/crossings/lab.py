@@ -46,11 +46,28 @@ class HandLSTM(nn.Module):
         return torch.stack(outputs, 1), (h[None], c[None])
 
 
+class Cells(nn.Module):
+    """A loop over `nn.LSTMCell`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(WIDTH, WIDTH)
+
+    def forward(self, features: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """Step through time."""
+        h, c = (part[0] for part in state)
+        outputs = []
+        for step in features.unbind(1):
+            h, c = self.cell(step, (h, c))
+            outputs.append(h)
+        return torch.stack(outputs, 1), (h[None], c[None])
+
+
 class Policy(nn.Module):
     """Somebody's recurrent actor-critic: no part of this package but the guard can help it.
 
     Args:
-        core: `lstm`, `gru` or `hand`.
+        core: `lstm`, `deep` (two layers), `gru`, `rnn`, `cells` or `hand`.
         learned: Whether the initial state is learned.
     """
 
@@ -58,6 +75,9 @@ class Policy(nn.Module):
         super().__init__()
         cores: dict[str, Callable[[], nn.Module]] = {
             "lstm": lambda: nn.LSTM(WIDTH, WIDTH, batch_first=True),
+            "deep": lambda: nn.LSTM(WIDTH, WIDTH, num_layers=2, batch_first=True),
+            "rnn": lambda: nn.RNN(WIDTH, WIDTH, batch_first=True),
+            "cells": Cells,
             "gru": lambda: nn.GRU(WIDTH, WIDTH, batch_first=True),
             "hand": HandLSTM,
         }
@@ -73,7 +93,8 @@ class Policy(nn.Module):
         """Return the initial state, differentiable."""
         if self.learned:
             return self.h0.expand(-1, batch, -1), self.c0.expand(-1, batch, -1)
-        return torch.zeros(1, batch, WIDTH), torch.zeros(1, batch, WIDTH)
+        shape = (getattr(self.core, "num_layers", 1), batch, WIDTH)
+        return torch.zeros(shape), torch.zeros(shape)
 
     def forward(
         self, features: torch.Tensor, state: State
@@ -85,7 +106,7 @@ class Policy(nn.Module):
         self, latents: torch.Tensor, state: State
     ) -> tuple[torch.Tensor, torch.Tensor, State]:
         """Go on from what the encoder gave."""
-        if isinstance(self.core, nn.GRU):
+        if isinstance(self.core, nn.GRU | nn.RNN):
             outputs, h = self.core(latents, state[0])
             state = h, state[1]
         else:

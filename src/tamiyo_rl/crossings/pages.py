@@ -16,7 +16,8 @@ Each row is a small function in `tamiyo_rl.crossings.families`. `tamiyo-rl verif
 your machine. *PyTorch* is what happens with no tool of ours; *silently wrong* means that the
 gradients, or the parameters after a step, differ from those of a reference with the same values.
 The verdict is ours: a *breach* is harmless in this case but breaks clause C4, a *misuse* is wrong
-or raises. A correct case must cause no alarm. What was seen where is on [Verified on](verified-on.md).
+or raises. A correct case must cause no alarm. What was seen where is on
+[Verified on](verified-on.md).
 """
 
 _VERIFIED = """# Verified on

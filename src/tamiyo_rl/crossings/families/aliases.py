@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch.utils.dlpack import from_dlpack
@@ -96,3 +98,62 @@ def graph_carried_over(lab: Lab) -> Terms:
     _, _, state = lab.policy(lab.features, lab.policy.start(BATCH))
     state[0].sum().backward()
     return lab.terms(lab.evaluate(state=state))
+
+
+@crossing("silently wrong", "misuse", instead=COPIES)
+def shallow_copy_overwritten(lab: Lab) -> Terms:
+    """`copy.copy` of rollout features shares their memory, which is overwritten."""
+    rollout = lab.rollout(lab.features)
+    terms = lab.terms(lab.evaluate(copy.copy(rollout)))
+    with torch.inference_mode():
+        rollout.zero_()
+    return terms
+
+
+@crossing("silently wrong", "misuse", instead=COPIES)
+def context_overwritten(lab: Lab) -> Terms:
+    """A custom function keeps a tensor on its context, which is overwritten."""
+    scale = torch.ones(())
+    new = lab.evaluate()
+    scaled: torch.Tensor = _Scale.apply(new.value, scale)  # type: ignore[no-untyped-call]
+    scale.zero_()
+    return lab.terms(new._replace(value=scaled))
+
+
+@crossing("raises in backward", "misuse", instead=COPIES)
+def view_overwritten_inside(lab: Lab) -> Terms:
+    """Features are overwritten under inference mode: PyTorch counts versions there too."""
+    terms = plain(lab)
+    with torch.inference_mode():
+        lab.features.zero_()
+    return terms
+
+
+@crossing("fine", "correct")
+def reset_by_product(lab: Lab) -> Terms:
+    """`h * (1 - done)` with `done` as the rollout made it: the difference is ordinary."""
+    done = lab.rollout(torch.zeros(BATCH, 1))
+    h, c = (part.clone() * (1 - done) for part in lab.policy.initial_state())
+    return lab.terms(lab.evaluate(state=(h, c)))
+
+
+@crossing("raises on the way", "misuse", "trace")
+def reset_by_saved_mask(lab: Lab) -> Terms:
+    """`h * not_done` of a state with a graph, `not_done` as the rollout made it."""
+    not_done = lab.rollout(torch.ones(BATCH, 1))
+    _, _, state = lab.policy(lab.features, lab.policy.start(BATCH))
+    h, c = (part * not_done for part in state)
+    return lab.terms(lab.evaluate(state=(h, c)))
+
+
+class _Scale(torch.autograd.Function):
+    """A product whose factor is kept on the context without `save_for_backward`."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+        ctx.scale = scale
+        return value * scale
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
+        return gradient * ctx.scale, None

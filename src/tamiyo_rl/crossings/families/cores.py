@@ -63,3 +63,87 @@ def frozen_gru_none(lab: Lab) -> Terms:
     """A frozen encoder and `nn.GRU`, with no state given."""
     _freeze(lab)
     return plain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace", core="rnn")
+def rnn(lab: Lab) -> Terms:
+    """`nn.RNN`."""
+    return _raw(lab)
+
+
+@crossing("fine", "correct", core="rnn")
+def rnn_clone(lab: Lab) -> Terms:
+    """`nn.RNN`, with a cloned state."""
+    h, c = (part.clone() for part in lab.policy.initial_state())
+    return lab.terms(lab.evaluate(state=(h, c)))
+
+
+@crossing("raises in forward", "misuse", "guard", "trace", core="cells")
+def cells(lab: Lab) -> Terms:
+    """A loop over `nn.LSTMCell`."""
+    return _raw(lab)
+
+
+@crossing("fine", "correct", core="cells")
+def cells_clone(lab: Lab) -> Terms:
+    """A loop over `nn.LSTMCell`, with a cloned state."""
+    h, c = (part.clone() for part in lab.policy.initial_state())
+    return lab.terms(lab.evaluate(state=(h, c)))
+
+
+@crossing("raises in forward", "misuse", "guard", "trace", core="deep")
+def two_layers(lab: Lab) -> Terms:
+    """`nn.LSTM` of two layers."""
+    return _raw(lab)
+
+
+@crossing("fine", "correct", core="deep")
+def two_layers_clone(lab: Lab) -> Terms:
+    """`nn.LSTM` of two layers, with a cloned state."""
+    h, c = (part.clone() for part in lab.policy.initial_state())
+    return lab.terms(lab.evaluate(state=(h, c)))
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def frozen_lstm(lab: Lab) -> Terms:
+    """A frozen `nn.LSTM` behind an encoder that trains."""
+    lab.policy.core.requires_grad_(requires_grad=False)
+    return _raw(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def without_onednn(lab: Lab) -> Terms:
+    """`nn.LSTM` on PyTorch's own kernels."""
+    with torch.backends.mkldnn.flags(enabled=False):
+        return _raw(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def one_step(lab: Lab) -> Terms:
+    """A sequence of one step."""
+    state = lab.policy.initial_state()
+    lab.old = lab.old._replace(log_prob=lab.old.log_prob[:, :1])
+    lab.advantages, lab.returns = lab.advantages[:, :1], lab.returns[:, :1]
+    return lab.terms(lab.evaluate(lab.features[:, :1], lab.actions[:, :1], state))
+
+
+@crossing("raises on the way", "misuse", "trace")
+def state_into_value_head(lab: Lab) -> Terms:
+    """The value is read from the rollout's own state: the head saves it."""
+    h, _ = lab.policy.initial_state()
+    return lab.terms(lab.evaluate(), state_value=lab.policy.value_head(h[-1]).mean())
+
+
+def _normed(lab: Lab, h: torch.Tensor) -> Terms:
+    normed = torch.nn.functional.layer_norm(h, h.shape[-1:])
+    return lab.terms(lab.evaluate(state=(normed, torch.zeros_like(h).clone())))
+
+
+def _normed_clone(lab: Lab) -> Terms:
+    return _normed(lab, lab.policy.initial_state()[0].clone())
+
+
+@crossing("fine", "correct", reference=_normed_clone)
+def layer_norm_first(lab: Lab) -> Terms:
+    """The state passes a layer norm outside first, which copies."""
+    return _normed(lab, lab.policy.initial_state()[0])

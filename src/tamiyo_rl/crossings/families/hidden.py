@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.dlpack import from_dlpack
 
 from tamiyo_rl.crossings.catalogue import Outcome, Tool, Verdict, crossing, plain
 from tamiyo_rl.crossings.lab import BATCH, Lab
@@ -286,3 +288,73 @@ def written_outside(lab: Lab) -> Mapping[str, torch.Tensor]:
     h, c = lab.policy.initial_state()
     h[:, 0] = 0.0
     return lab.terms(lab.evaluate(state=(h, c)))
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def only_c_cloned(lab: Lab) -> Mapping[str, torch.Tensor]:
+    """`c` is cloned and `h` is not."""
+    h, c = lab.policy.initial_state()
+    return lab.terms(lab.evaluate(state=(h, c.clone())))
+
+
+@travels("raises on the way", "misuse", "trace")
+def buffer_made_inside_filled_outside(state: torch.Tensor) -> torch.Tensor:
+    """A buffer made inside inference mode is filled outside."""
+    with torch.inference_mode():
+        buffer = torch.empty_like(state)
+    return buffer.copy_(state)
+
+
+@fine
+def buffer_set_inside(state: torch.Tensor) -> torch.Tensor:
+    """An item of an ordinary buffer is set inside, and viewed outside."""
+    buffer = torch.empty(2, *state.shape)
+    with torch.inference_mode():
+        buffer[1] = state
+    return buffer[1]
+
+
+@fine
+def through_numpy(state: torch.Tensor) -> torch.Tensor:
+    """`torch.from_numpy(h.numpy())`."""
+    return torch.from_numpy(state.cpu().numpy()).to(state.device)
+
+
+@fine
+def through_dlpack(state: torch.Tensor) -> torch.Tensor:
+    """A round trip through DLPack."""
+    return from_dlpack(state)
+
+
+@fine
+def shallow_copy(state: torch.Tensor) -> torch.Tensor:
+    """`copy.copy` outside: an ordinary tensor, on the same memory."""
+    return copy.copy(state)
+
+
+@fine
+def tensor_of_tensor(state: torch.Tensor) -> torch.Tensor:
+    """`torch.tensor(h)`, which copies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch recommends clone()
+        return torch.tensor(state)
+
+
+@fine
+def gathered(state: torch.Tensor) -> torch.Tensor:
+    """`gather` along the batch."""
+    return state.gather(1, torch.arange(BATCH)[None, :, None].expand_as(state))
+
+
+@fine
+def shared_clone(state: torch.Tensor) -> torch.Tensor:
+    """A clone in shared memory."""
+    copied = state.clone()
+    return copied.share_memory_() if state.device.type == "cpu" else copied
+
+
+@fine
+def cloned_under_nested_mode(state: torch.Tensor) -> torch.Tensor:
+    """A clone made under `inference_mode(False)` inside inference mode."""
+    with torch.inference_mode(), torch.inference_mode(mode=False):
+        return state.clone()

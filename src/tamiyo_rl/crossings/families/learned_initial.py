@@ -102,3 +102,45 @@ def allocated_outside(lab: Lab) -> Terms:
     with torch.inference_mode(), torch.inference_mode(mode=False), torch.enable_grad():
         state = lab.policy.start(BATCH)
     return lab.terms(lab.evaluate(state=state))
+
+
+def _first_row(lab: Lab, state: State | None) -> Terms:
+    lab.old = lab.old._replace(log_prob=lab.old.log_prob[:1])
+    lab.advantages, lab.returns = lab.advantages[:1], lab.returns[:1]
+    return lab.terms(lab.evaluate(lab.features[:1], lab.actions[:1], state))
+
+
+def _first_row_none(lab: Lab) -> Terms:
+    return _first_row(lab, None)
+
+
+@crossing("silently wrong", "misuse", "audit", "backward", learned=True, reference=_first_row_none)
+def expand_inside_contiguous_one_row(lab: Lab) -> Terms:
+    """`.expand().contiguous()` of one row: nothing is copied, so it stays an ordinary view."""
+    with torch.inference_mode():
+        h, c = (part.contiguous() for part in lab.policy.start(1))
+    return _first_row(lab, (h, c))
+
+
+@crossing("fine", "correct", learned=True, reference=_first_row_none)
+def parameter_itself(lab: Lab) -> Terms:
+    """`initial_hidden()` returns the parameters themselves."""
+    with torch.inference_mode():
+        state = lab.policy.h0, lab.policy.c0
+    return _first_row(lab, state)
+
+
+def _written(part: torch.Tensor) -> torch.Tensor:
+    part[:, 0] = 0.0
+    return part
+
+
+@crossing(
+    "raises on the way",
+    "misuse",
+    learned=True,
+    instead="C5: where an episode starts, training builds the state",
+)
+def expand_inside_written(lab: Lab) -> Terms:
+    """`Parameter.expand()` inside, reset by assignment outside: its memory is shared."""
+    return _with(lab, _written)

@@ -153,3 +153,37 @@ def backward_inside_then_clip(lab: Lab) -> Terms:
     backward_inside(lab)
     torch.nn.utils.clip_grad_norm_(lab.policy.parameters(), 0.1)
     return {}
+
+
+@crossing("fine", "correct")
+def no_grad_left_by_inference_mode_off(lab: Lab) -> Terms:
+    """`inference_mode(False)` inside `no_grad`: grad is on again."""
+    with torch.no_grad(), torch.inference_mode(mode=False):
+        return plain(lab)
+
+
+@crossing("raises in backward", "misuse", "audit")
+def coroutine_without_decay(lab: Lab) -> Terms:
+    """A coroutine that awaits inside inference mode while another one trains, and nothing else."""
+    return asyncio.run(_collect_and_train(lab))
+
+
+@crossing("silently wrong", "misuse", "audit", reference=_with_decay)
+def generator_with_decay(lab: Lab) -> Terms:
+    """A leaking generator, with a weight penalty that is added outside."""
+    return dict(generator(lab)) | {"decay": _decay(lab)}
+
+
+@crossing("raises in backward", "misuse", "trace")
+def accumulation_inside_then_outside(lab: Lab) -> Terms:
+    """The first backward of two runs under inference mode."""
+    backward_inside(lab)
+    return plain(lab)
+
+
+@crossing("fine", "correct")
+def optimizer_loaded_inside(lab: Lab) -> Terms:
+    """`optimizer.load_state_dict` of an ordinary state under inference mode."""
+    with torch.inference_mode():
+        lab.optimizer.load_state_dict(lab.optimizer.state_dict())
+    return plain(lab)

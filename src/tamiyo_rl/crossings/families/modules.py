@@ -170,3 +170,76 @@ def positions_cached_inside(lab: Lab) -> Terms:
     """A table that was cached in the rollout is added: addition saves nothing."""
     lab.features = lab.features + lab.rollout(torch.zeros(FEATURES))
     return plain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def copied_inside_raw_features(lab: Lab) -> Terms:
+    """The policy is copied inside, and the features are the rollout's."""
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    return lab.terms(lab.evaluate(lab.rollout(lab.features)))
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def value_head_inside(lab: Lab) -> Terms:
+    """Only the value head is made inside."""
+    lab.policy.value_head = _copied(lab.policy.value_head)  # type: ignore[assignment]
+    return _retrain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard")
+def moved_outside_after(lab: Lab) -> Terms:
+    """The policy is copied inside, and changes its dtype and back outside."""
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    lab.policy.double().float()
+    return _retrain(lab)
+
+
+@crossing("fine", "correct")
+def clones_assigned_outside(lab: Lab) -> Terms:
+    """A policy copied inside gets clones by `load_state_dict(assign=True)` outside."""
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    state = {name: tensor.clone() for name, tensor in lab.policy.state_dict().items()}
+    lab.policy.load_state_dict(state, assign=True)
+    return _retrain(lab)
+
+
+@crossing("silently wrong", "misuse", "guard")
+def encoder_moved_inside(lab: Lab) -> Terms:
+    """Only the encoder changes its dtype and back, inside inference mode."""
+    with torch.inference_mode():
+        lab.policy.encoder.double().float()
+    return plain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def all_data_inside(lab: Lab) -> Terms:
+    """All weights are synchronised by `p.data = new`, made inside inference mode."""
+    for parameter in lab.policy.parameters():
+        parameter.data = lab.rollout(parameter)
+    return plain(lab)
+
+
+@crossing("fine", "correct")
+def average_updated_inside(lab: Lab) -> Terms:
+    """A moving average of the policy is updated inside by `lerp_`."""
+    average = copy.deepcopy(lab.policy)
+    with torch.inference_mode():
+        for slow, fast in zip(average.parameters(), lab.policy.parameters(), strict=True):
+            slow.lerp_(fast, 0.1)
+    return plain(lab)
+
+
+@crossing("raises in backward", "misuse", "trace")
+def gradient_preset_inside(lab: Lab) -> Terms:
+    """`p.grad` is set to zeros inside inference mode."""
+    for parameter in lab.policy.parameters():
+        parameter.grad = lab.rollout(torch.zeros_like(parameter))
+    return plain(lab)
+
+
+@crossing("fine", "correct")
+def normaliser_reassigned_inside(lab: Lab) -> Terms:
+    """`(x - mean) / std` of statistics that were made in the rollout: features need no grad."""
+    mean, std = lab.rollout(torch.zeros(FEATURES)), lab.rollout(torch.ones(FEATURES))
+    lab.features = (lab.features - mean) / std
+    return plain(lab)

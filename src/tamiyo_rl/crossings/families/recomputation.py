@@ -93,3 +93,11 @@ def penalty_inside(lab: Lab) -> Terms:
 def double_backward_raw(lab: Lab) -> Terms:
     """A gradient penalty with the rollout's state."""
     return lab.terms(lab.evaluate(state=lab.policy.initial_state(BATCH)))
+
+
+@crossing("fine", "correct", core="hand", reference=_autocast_none)
+def autocast_spans_rollout(lab: Lab) -> Terms:
+    """One autocast region around rollout and training: the cache of casts is not shared."""
+    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
+        lab.policy.act(lab.features[:, 0], lab.policy.start(BATCH))
+        return _autocast_none(lab)
