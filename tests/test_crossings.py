@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tamiyo_rl.crossings import CATALOGUE, Crossing, observe, verify
+from tamiyo_rl.crossings.lab import Lab
 from tamiyo_rl.crossings.pages import catalogue_page, read_records, verified_page
 from tamiyo_rl.crossings.verify import Result, record, summary, write_record
 
@@ -27,6 +29,10 @@ def results() -> list[Result]:
 
 def test_every_crossing_is_as_the_catalogue_says(results: list[Result]) -> None:
     assert [r.observation for r in results if not r.holds] == []
+
+
+def test_every_crossing_runs_on_the_pinned_version(results: list[Result]) -> None:
+    assert [r.crossing.id for r in results if r.observation.seen == "unsupported"] == []
 
 
 def test_nothing_correct_is_accused(results: list[Result]) -> None:
@@ -87,13 +93,16 @@ runpy.run_path({str(families / "worker.py")!r}, run_name="__main__")
     assert len(seen) == sum(c.family == "cores" for c in CATALOGUE.values())
 
 
-def test_an_unsupported_crossing_is_no_failure() -> None:
-    def missing(_: object) -> dict[str, object]:
-        raise NotImplementedError("not in this version")
+@pytest.mark.parametrize("name", ["in_no_version", "nn"])
+def test_only_what_pytorch_lacks_is_unsupported(name: str) -> None:
+    def missing(lab: Lab) -> dict[str, torch.Tensor]:
+        return {"policy": getattr(torch, name)(lab.no_such_field)}  # type: ignore[attr-defined]
 
     case = Crossing(**{**vars(CATALOGUE["hidden.detach"]), "run": missing})
-    assert result_of(case).observation.seen == "unsupported"
-    assert result_of(case).holds
+    seen = result_of(case)
+    supported = name == "nn"
+    assert (seen.observation.seen == "unsupported") is not supported
+    assert seen.holds is not supported
 
 
 @pytest.mark.parametrize(

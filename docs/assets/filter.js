@@ -13,6 +13,11 @@ if (tables.length) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
     }
+    for (const table of tables) {
+      const block = table.closest(".md-typeset__scrollwrap") ?? table;
+      block.hidden = [...table.tBodies[0].rows].every((row) => row.hidden);
+      block.previousElementSibling.hidden = block.hidden;
+    }
   });
   document.querySelector(".md-typeset h2").before(field);
 }

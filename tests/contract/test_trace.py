@@ -127,3 +127,14 @@ def test_results_are_those_without_the_tracer() -> None:
     with trace_crossings():
         traced = core(features)[0]
     assert torch.equal(plain, traced)
+
+
+def test_a_tensor_that_is_written_to_keeps_the_line_that_made_it() -> None:
+    with trace_crossings():
+        state = rollout_state()
+        with torch.inference_mode():
+            state.add_(1.0)
+        with pytest.raises(RuntimeError) as caught:
+            nn.Linear(8, 2)(state)
+    assert "in rollout_state" in note_of(caught)
+    assert "add_" not in note_of(caught)

@@ -39,7 +39,8 @@ def print_results(results: Sequence[Result], device: str, console: Console) -> N
 
 def _table(family: str, results: Sequence[Result]) -> Table:
     table = Table(title=family, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("crossing", "verdict", "expected", "seen", "noticed by", ""):
+    table.add_column("crossing", no_wrap=True)
+    for column in ("verdict", "expected", "seen", "noticed by", ""):
         table.add_column(column, overflow="fold")
     for result in results:
         crossing, seen = result.crossing, result.observation

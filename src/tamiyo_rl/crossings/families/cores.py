@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tamiyo_rl.crossings.catalogue import crossing, plain
-from tamiyo_rl.crossings.lab import Lab
+from tamiyo_rl.crossings.lab import BATCH, TIME, Lab, State
 
 Terms = Mapping[str, torch.Tensor]
 
@@ -147,3 +148,29 @@ def _normed_clone(lab: Lab) -> Terms:
 def layer_norm_first(lab: Lab) -> Terms:
     """The state passes a layer norm outside first, which copies."""
     return _normed(lab, lab.policy.initial_state()[0])
+
+
+def _packed(lab: Lab, *, enforce_sorted: bool) -> Terms:
+    core = lab.policy.core.forward
+
+    def packing(latents: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        packed = pack_padded_sequence(
+            latents, [TIME] * BATCH, batch_first=True, enforce_sorted=enforce_sorted
+        )
+        outputs, state = core(packed, state)
+        return pad_packed_sequence(outputs, batch_first=True)[0], state
+
+    lab.policy.core.forward = packing
+    return _raw(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def packed_sorted(lab: Lab) -> Terms:
+    """A `PackedSequence` that is sorted already."""
+    return _packed(lab, enforce_sorted=True)
+
+
+@crossing("fine", "breach", "guard")
+def packed_unsorted(lab: Lab) -> Terms:
+    """A `PackedSequence` that sorts: the state is copied into its order."""
+    return _packed(lab, enforce_sorted=False)

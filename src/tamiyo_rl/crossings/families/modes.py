@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping
 import torch
 
 from tamiyo_rl.crossings.catalogue import crossing, plain
-from tamiyo_rl.crossings.lab import Lab
+from tamiyo_rl.crossings.lab import BATCH, Lab, State
 
 Terms = Mapping[str, torch.Tensor]
 
@@ -187,3 +187,30 @@ def optimizer_loaded_inside(lab: Lab) -> Terms:
     with torch.inference_mode():
         lab.optimizer.load_state_dict(lab.optimizer.state_dict())
     return plain(lab)
+
+
+async def _act(lab: Lab) -> State:
+    _, _, state = lab.policy(lab.features[:, :1], lab.policy.start(BATCH))
+    return state  # type: ignore[no-any-return]
+
+
+def _later_steps(lab: Lab, state: State) -> Terms:
+    lab.old = lab.old._replace(log_prob=lab.old.log_prob[:, 1:])
+    lab.advantages, lab.returns = lab.advantages[:, 1:], lab.returns[:, 1:]
+    return lab.terms(lab.evaluate(lab.features[:, 1:], lab.actions[:, 1:], state))
+
+
+def _from_stored_state(lab: Lab) -> Terms:
+    h, c = asyncio.run(_act(lab))
+    return _later_steps(lab, (h.detach(), c.detach()))
+
+
+@crossing(
+    "silently wrong",
+    "misuse",
+    reference=_from_stored_state,
+    instead="C6: RolloutBuffer stores states without a graph",
+)
+def decorated_coroutine(lab: Lab) -> Terms:
+    """`@torch.inference_mode()` on an `async def`: its body does not run in inference mode."""
+    return _later_steps(lab, asyncio.run(torch.inference_mode()(_act)(lab)))

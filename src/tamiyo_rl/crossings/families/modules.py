@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
+from torch.optim.swa_utils import AveragedModel
 
 from tamiyo_rl.crossings.catalogue import crossing, plain
-from tamiyo_rl.crossings.lab import FEATURES, Lab
+from tamiyo_rl.crossings.lab import ACTIONS, FEATURES, TIME, WIDTH, Lab
 
 Terms = Mapping[str, torch.Tensor]
 
@@ -242,4 +243,69 @@ def normaliser_reassigned_inside(lab: Lab) -> Terms:
     """`(x - mean) / std` of statistics that were made in the rollout: features need no grad."""
     mean, std = lab.rollout(torch.zeros(FEATURES)), lab.rollout(torch.ones(FEATURES))
     lab.features = (lab.features - mean) / std
+    return plain(lab)
+
+
+class _Convolution(nn.Module):
+    """A convolution over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(FEATURES, WIDTH, 3, padding=1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map `[B, T, F]` to `[B, T, E]`."""
+        return self.convolution(features.mT).mT  # type: ignore[no-any-return]
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def convolution_inside(lab: Lab) -> Terms:
+    """A `Conv1d` encoder is made inside."""
+    with torch.inference_mode():
+        lab.policy.encoder = _Convolution()
+    return _retrain(lab)
+
+
+@crossing("raises in step", "misuse", "guard", "trace")
+def embedding_inside(lab: Lab) -> Terms:
+    """An embedding of integer features is made inside."""
+    lab.features = lab.actions
+    with torch.inference_mode():
+        lab.policy.encoder = nn.Embedding(10, WIDTH)
+    return _retrain(lab)
+
+
+@crossing("raises in forward", "misuse", "trace")
+def batch_norm_loaded_inside(lab: Lab) -> Terms:
+    """The statistics of a batch norm are loaded inside by `assign=True`."""
+    norm = nn.BatchNorm1d(TIME)
+    with torch.inference_mode():
+        state = {name: tensor.clone() for name, tensor in norm.named_buffers()}
+        norm.load_state_dict(state, strict=False, assign=True)
+    lab.policy.encoder = nn.Sequential(lab.policy.encoder, norm)
+    return _retrain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def head_built_at_first_use(lab: Lab) -> Terms:
+    """A head is built in the rollout, at its first use."""
+    with torch.inference_mode():
+        lab.policy.policy_head = nn.Linear(WIDTH, ACTIONS)
+    return _retrain(lab)
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def average_made_inside(lab: Lab) -> Terms:
+    """A moving average is made inside, and then trained."""
+    with torch.inference_mode():
+        lab.policy = AveragedModel(lab.policy).module  # type: ignore[assignment]
+    return _retrain(lab)
+
+
+@crossing("silently wrong", "misuse", "guard")
+def weight_only_group(lab: Lab) -> Terms:
+    """The encoder is made inside, and the optimizer holds its weight but not its bias."""
+    lab.policy.encoder = _copied(lab.policy.encoder)
+    held = [p for name, p in lab.policy.named_parameters() if name != "encoder.bias"]
+    lab.optimizer = torch.optim.SGD(held, lr=0.1)
     return plain(lab)

@@ -101,3 +101,57 @@ def autocast_spans_rollout(lab: Lab) -> Terms:
     with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
         lab.policy.act(lab.features[:, 0], lab.policy.start(BATCH))
         return _autocast_none(lab)
+
+
+def _reentrant(lab: Lab, features: torch.Tensor, state: State) -> Terms:
+    evaluated = checkpoint(lambda f: lab.evaluate(f, state=state), features, use_reentrant=True)
+    return lab.terms(Evaluation(*evaluated))
+
+
+@crossing("raises in backward", "misuse", "audit")
+def checkpoint_reentrant(lab: Lab) -> Terms:
+    """Reentrant checkpointing of the training call, of inputs that need no grad."""
+    h, c = (part.clone() for part in lab.policy.initial_state())
+    return _reentrant(lab, lab.features, (h, c))
+
+
+@crossing("raises in forward", "misuse", "guard", "trace")
+def checkpoint_reentrant_raw(lab: Lab) -> Terms:
+    """The same with the rollout's state, of features that need grad: the second forward raises."""
+    return _reentrant(lab, lab.features.requires_grad_(), lab.policy.initial_state())
+
+
+def _functional(lab: Lab, state: State) -> Terms:
+    def loss(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
+        value: torch.Tensor = torch.func.functional_call(
+            lab.policy, parameters, (lab.features, state)
+        )[1]
+        return (value - lab.returns).square().mean()
+
+    parameters = dict(lab.policy.named_parameters())
+    gradients = torch.func.grad(loss)({name: p.detach() for name, p in parameters.items()})
+    for name, parameter in parameters.items():
+        parameter.grad = gradients[name]
+    return {}
+
+
+def _value_gradients(lab: Lab) -> Terms:
+    loss = (lab.evaluate().value - lab.returns).square().mean()
+    parameters = list(lab.policy.parameters())
+    gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return {}
+
+
+@crossing("fine", "correct", reference=_value_gradients)
+def functional_gradient(lab: Lab) -> Terms:
+    """`torch.func.grad` over `functional_call`, with a cloned state."""
+    h, c = (part.clone() for part in lab.policy.initial_state())
+    return _functional(lab, (h, c))
+
+
+@crossing("fine", "correct", reference=_value_gradients)
+def functional_gradient_raw(lab: Lab) -> Terms:
+    """The same with the rollout's state: inside `torch.func` it may be saved."""
+    return _functional(lab, lab.policy.initial_state())
