@@ -1,5 +1,7 @@
 """The audit names what a loss does not train, and accuses nothing else."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -149,3 +151,19 @@ def test_checking_the_ratio_leaves_the_graph_usable() -> None:
     check_ratio(ratio, new)
     ratio.sum().backward()
     assert new.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("terms", "module", "untouched", "message"),
+    [
+        ([torch.ones(1)], nn.Linear(1, 1), (), "terms: expected a mapping"),
+        ({"a": 1.0}, nn.Linear(1, 1), (), r"terms\['a'\]: expected a tensor"),
+        ({"a": torch.ones(1)}, [torch.ones(1)], (), "module: expected an nn.Module"),
+        ({"a": torch.ones(1)}, nn.Linear(1, 1), "bias", "untouched: expected a list"),
+    ],
+)
+def test_bad_input_names_the_argument(
+    terms: Any, module: Any, untouched: Any, message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        audit_gradients(terms, module, untouched=untouched)

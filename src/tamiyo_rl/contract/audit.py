@@ -119,6 +119,7 @@ def audit_gradients(
         The report. It prints, and has `raise_if_broken()`.
 
     Raises:
+        TypeError: If the terms are not tensors by name, or the module has no named parameters.
         ValueError: If there are no terms, or a pattern matches no parameter.
 
     Examples:
@@ -170,8 +171,7 @@ def audit_gradients(
             do: make the optimizer after the last change of the module's parameters
         ```
     """
-    if not terms:
-        raise ValueError("terms: expected at least one named term of the loss, got none.")
+    _require_terms(terms)
     parameters = _trainable(module, untouched)
     walks = {name: _walk(term) for name, term in terms.items()}
     reached = {
@@ -204,6 +204,7 @@ def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> G
         The report, with one term named `backward`.
 
     Raises:
+        TypeError: If the module has no named parameters.
         ValueError: If a pattern matches no parameter.
 
     Examples:
@@ -243,6 +244,7 @@ def check_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, *, tolerance: float
         tolerance: Largest allowed distance from 1, and of the derivative from the ratio.
 
     Raises:
+        ValueError: If the two differ in shape.
         ContractError: If one of the two does not hold.
 
     Examples:
@@ -269,6 +271,11 @@ def check_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, *, tolerance: float
           do: train on what RolloutBuffer stored, with dropout off
         ```
     """
+    if ratio.shape != log_prob.shape:
+        raise ValueError(
+            f"ratio: expected the shape of log_prob, {list(log_prob.shape)}, got "
+            f"{list(ratio.shape)}."
+        )
     error = float((ratio.detach() - 1).abs().max())
     if not error <= tolerance:
         raise ContractError(
@@ -292,7 +299,28 @@ def _slope(ratio: torch.Tensor, log_prob: torch.Tensor) -> torch.Tensor | None:
     return slope
 
 
+def _require_terms(terms: object) -> None:
+    if not isinstance(terms, Mapping):
+        raise TypeError(
+            'terms: expected a mapping such as {"policy": loss}, got a '
+            + type(terms).__name__
+            + "."
+        )
+    if not terms:
+        raise ValueError("terms: expected at least one named term of the loss, got none.")
+    for name, term in terms.items():
+        if not isinstance(term, torch.Tensor):
+            raise TypeError(f"terms[{name!r}]: expected a tensor, got a {type(term).__name__}.")
+
+
 def _trainable(module: HasParameters, untouched: Iterable[str]) -> dict[str, torch.Tensor]:
+    if not callable(getattr(module, "named_parameters", None)):
+        raise TypeError(
+            "module: expected an nn.Module or anything else with named_parameters(), got a "
+            f"{type(module).__name__}."
+        )
+    if isinstance(untouched, str):
+        raise TypeError(f"untouched: expected a list of names, got the string {untouched!r}.")
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     for pattern in untouched:
         matched = [name for name in named if fnmatchcase(name, pattern)]
