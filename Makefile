@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage bench docs serve clean
+.PHONY: help demo test lint format coverage bench verify docs serve clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ coverage: $(INSTALLED) ## Require that the documentation alone covers contract/ 
 bench: $(INSTALLED) ## Time the training step and the rollout against peers, and write the page
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
+
+verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages from the records
+	$(BIN)/tamiyo-rl verify
+	$(BIN)/python -m tamiyo_rl.crossings.pages docs/reference
 
 docs: $(INSTALLED) ## Build the site into site/
 	$(BIN)/mkdocs build --strict

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Mapping
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
@@ -157,3 +159,13 @@ class _Scale(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
         return gradient * ctx.scale, None
+
+
+@crossing("silently wrong", "misuse", instead=COPIES)
+def shared_memory_overwritten(lab: Lab) -> Terms:
+    """Features in shared memory are overwritten through another handle on it."""
+    shared = lab.features.cpu().share_memory_()
+    handle = pickle.loads(ForkingPickler.dumps(shared))  # noqa: S301 - our own bytes
+    terms = lab.terms(lab.evaluate(shared.to(lab.features.device)))
+    handle.zero_()
+    return terms

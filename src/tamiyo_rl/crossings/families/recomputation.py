@@ -8,7 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from tamiyo_rl.crossings.catalogue import crossing, plain
-from tamiyo_rl.crossings.lab import BATCH, Evaluation, Lab, State
+from tamiyo_rl.crossings.lab import BATCH, Evaluation, Lab, State, evaluation
 
 Terms = Mapping[str, torch.Tensor]
 
@@ -155,3 +155,64 @@ def functional_gradient(lab: Lab) -> Terms:
 def functional_gradient_raw(lab: Lab) -> Terms:
     """The same with the rollout's state: inside `torch.func` it may be saved."""
     return _functional(lab, lab.policy.initial_state())
+
+
+@crossing("fine", "correct", core="lstm", reference=_autocast_none)
+def autocast_spans_rollout_lstm(lab: Lab) -> Terms:
+    """One autocast region around rollout and training of `nn.LSTM`."""
+    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
+        with torch.inference_mode():
+            lab.policy(lab.features, lab.policy.start(BATCH))
+        return _autocast_none(lab)
+
+
+@crossing("fine", "correct", core="hand", reference=_autocast_none)
+def autocast_spans_no_grad(lab: Lab) -> Terms:
+    """One autocast region around a rollout under `no_grad` and training."""
+    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
+        with torch.no_grad():
+            lab.policy(lab.features, lab.policy.start(BATCH))
+        return _autocast_none(lab)
+
+
+@crossing("fine", "correct", core="lstm", reference=_autocast_none)
+def autocast_spans_no_grad_lstm(lab: Lab) -> Terms:
+    """One autocast region around a rollout under `no_grad` and training of `nn.LSTM`."""
+    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
+        with torch.no_grad():
+            lab.policy(lab.features, lab.policy.start(BATCH))
+        return _autocast_none(lab)
+
+
+def _checkpointed_core(lab: Lab, *, use_reentrant: bool) -> Terms:
+    core, (h, c) = lab.policy.core.forward, lab.policy.initial_state()
+
+    def recomputed(latents: torch.Tensor, _: State) -> tuple[torch.Tensor, State]:
+        outputs = checkpoint(lambda x: core(x, (h, c))[0], latents, use_reentrant=use_reentrant)
+        return outputs, (h, c)
+
+    lab.policy.core.forward = recomputed
+    return plain(lab)
+
+
+@crossing("raises in forward", "misuse", "trace")
+def checkpoint_core_captured(lab: Lab) -> Terms:
+    """Checkpointing without reentry around the core, which captures the rollout's state."""
+    return _checkpointed_core(lab, use_reentrant=False)
+
+
+@crossing("raises in backward", "misuse", "trace")
+def checkpoint_reentrant_core_captured(lab: Lab) -> Terms:
+    """Reentrant checkpointing around the core, which captures the rollout's state."""
+    return _checkpointed_core(lab, use_reentrant=True)
+
+
+@crossing("raises in forward", "misuse", "trace", core="hand")
+def vmap_over_environments(lab: Lab) -> Terms:
+    """`torch.vmap` of the policy over environments, with the rollout's state."""
+    lab.phase = "in forward"
+    (h, c), features = lab.policy.initial_state(), lab.features[:, None]
+    log_probs, value, _ = torch.vmap(lab.policy, in_dims=(0, (1, 1)))(
+        features, (h[:, :, None], c[:, :, None])
+    )
+    return lab.terms(evaluation(log_probs[:, 0], value[:, 0], lab.actions))
