@@ -5,6 +5,7 @@ from tamiyo_rl.crossings.families import (  # noqa: F401 - importing a family en
     aliases,
     arguments,
     cores,
+    distributed,
     hidden,
     learned_initial,
     losses,
