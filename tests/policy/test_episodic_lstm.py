@@ -305,10 +305,10 @@ def test_packing_places_every_step_once_and_keeps_room_for_separators(case: dict
     layout = EpisodePlan(case["starts"]).layout(torch.device("cpu"), learned=case["learned"])
     real = layout.real.view(batch, time)
     assert len(set(real.flatten().tolist())) == batch * time
-    assert layout.zero.sum() == layout.zero.numel() - batch * time
+    assert layout.kind.gt(0).sum() == layout.kind.numel() - batch * time
     assert (real[:, 0] == torch.arange(batch)).all()
-    steps = layout.zero.numel() // layout.lanes
+    steps = layout.kind.numel() // layout.lanes
     assert (real[:, -1] == (steps - 1) * layout.lanes + layout.last).all()
     assert steps <= time + (2 if case["learned"] else 1) * int(case["starts"][:, 1:].sum(1).max())
     for place in real[:, 1:][case["starts"][:, 1:]].tolist():
-        assert place < layout.lanes or layout.zero[place - layout.lanes]
+        assert place < layout.lanes or layout.kind[place - layout.lanes] == 2

@@ -1,11 +1,14 @@
-"""How the episodes of a batch are packed into the lanes of one fused LSTM call."""
+"""Where the episodes of a batch begin, and how one fused LSTM call runs them."""
 
 from __future__ import annotations
 
-import heapq
+from array import array
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
+
+from tamiyo_rl.policy.packing import Packing, Piece, best_packing
 
 # Time of one LSTM step with no lanes, in times of one lane: measured on a CPU with one thread;
 # assumed for other devices, which work on many lanes at once.
@@ -68,6 +71,12 @@ class EpisodePlan:
         """
         return EpisodePlan(self.episode_starts[index.cpu()])
 
+    @torch.inference_mode(mode=False)
+    def first(self, device: torch.device) -> torch.Tensor:
+        """Return `[B, 1]` bool, true where a row starts an episode at step 0."""
+        return _upload(self.episode_starts[:, :1].clone(), device)
+
+    @torch.inference_mode(mode=False)
     def layout(self, device: torch.device, *, learned: bool) -> Layout:
         """Pack the pieces into lanes, with a separator before each, or two for a learned state.
 
@@ -101,163 +110,45 @@ def _is_bool_matrix(value: object) -> bool:
     return is_matrix and value.dtype == torch.bool  # type: ignore[attr-defined]
 
 
-class Piece(NamedTuple):
-    """Consecutive steps of one row that belong to one episode.
-
-    Attributes:
-        begin: Index of the first step in the flattened batch.
-        length: Steps.
-        is_first: Whether the row begins with it: its state is given.
-        is_last: Whether the row ends with it: its state is returned.
-    """
-
-    begin: int
-    length: int
-    is_first: bool
-    is_last: bool
-
-
 class Layout(NamedTuple):
     """A batch packed into lanes, time-major: place = step * lanes + lane.
 
     Attributes:
         lanes: Number of lanes; lane b begins with the first piece of row b.
         real: `[B * T]` int64, the place of each step of the batch, row by row.
-        zero: `[steps * lanes]` bool, true at a separator that zeroes the state.
-        write: `[steps * lanes]` bool, true right before a piece that is not at step 0.
+        kind: `[places]` int64: 0 for a step of the batch, 1 for a separator that zeroes the state,
+            2 for one right before a piece, which writes a learned state.
         fresh: `[lanes]` bool, true where a lane begins with a piece that starts an episode.
         last: `[B]` int64, the lane at whose end each row ends.
     """
 
     lanes: int
     real: torch.Tensor
-    zero: torch.Tensor
-    write: torch.Tensor
+    kind: torch.Tensor
     fresh: torch.Tensor
     last: torch.Tensor
 
 
-class Packing(NamedTuple):
-    """Where the pieces go.
-
-    Attributes:
-        places: Lane and step of each piece.
-        steps: Length of the lanes.
-        lanes: Number of lanes.
-    """
-
-    places: list[tuple[int, int]]
-    steps: int
-    lanes: int
-
-
-def best_packing(pieces: list[Piece], *, separators: int, step_cost: float) -> Packing:
-    """Pack the pieces anew, or keep the rows as they are, whichever takes less time.
-
-    The time of a call is taken as `steps * (step_cost + lanes)`.
-
-    Args:
-        pieces: What to place.
-        separators: Steps kept free before each piece that does not begin a lane.
-        step_cost: Time of a step with no lanes, in times of one lane.
-    """
-    packings = [pack(pieces, max(piece.length for piece in pieces), separators=separators)]
-    if not any(piece.is_first and piece.is_last for piece in pieces):
-        packings.append(keep_rows(pieces, separators=separators))  # else one fills its lane
-    return min(packings, key=lambda packing: packing.steps * (step_cost + packing.lanes))
-
-
-def keep_rows(pieces: list[Piece], *, separators: int) -> Packing:
-    """Place each row in a lane of its own, its last piece at the end.
-
-    Args:
-        pieces: What to place, row by row; each row has at least two.
-        separators: Steps kept free before each piece that does not begin a lane.
-    """
-    places, ends, lane, step = [], [], -1, 0
-    for piece in pieces:
-        lane, step = (lane + 1, 0) if piece.is_first else (lane, step + separators)
-        places.append((lane, step))
-        step += piece.length
-        if piece.is_last:
-            ends.append(step)
-    steps = max(ends)
-    for i, piece in enumerate(pieces):
-        if piece.is_last:
-            places[i] = places[i][0], steps - piece.length
-    return Packing(places, steps, len(ends))
-
-
-def pack(pieces: list[Piece], steps: int, *, separators: int) -> Packing:
-    """Place the pieces in lanes of `steps`.
-
-    A row's first piece begins a lane, where its state is given. A row's last piece ends one, where
-    its state is returned. The others go, longest first, into the emptiest lane; where that one is
-    full, every lane is, and a new one is opened.
-
-    Args:
-        pieces: What to place.
-        steps: Length of a lane.
-        separators: Steps kept free before each piece that does not begin a lane.
-    """
-    places = [(0, 0)] * len(pieces)
-    firsts = [i for i, piece in enumerate(pieces) if piece.is_first]
-    lasts = [i for i, piece in enumerate(pieces) if piece.is_last and not piece.is_first]
-    others = [i for i, piece in enumerate(pieces) if not (piece.is_first or piece.is_last)]
-    front = [pieces[i].length for i in firsts]
-    for lane, i in enumerate(firsts):
-        places[i] = lane, 0
-
-    free = [(length, lane) for lane, length in enumerate(front)]
-    heapq.heapify(free)
-    ended: list[tuple[int, int]] = []
-    for i in sorted(lasts, key=lambda i: -pieces[i].length):
-        used, lane = _emptiest(free, front, pieces[i].length + separators, steps)
-        places[i] = lane, steps - pieces[i].length
-        ended.append((used + pieces[i].length + separators, lane))
-
-    heap = free + ended
-    heapq.heapify(heap)
-    for i in sorted(others, key=lambda i: -pieces[i].length):
-        used, lane = _emptiest(heap, front, pieces[i].length + separators, steps)
-        step = front[lane] + separators if front[lane] else 0
-        places[i], front[lane] = (lane, step), step + pieces[i].length
-        heapq.heappush(heap, (used + pieces[i].length + separators, lane))
-    return Packing(places, steps, len(front))
-
-
-def _emptiest(
-    heap: list[tuple[int, int]], front: list[int], needed: int, steps: int
-) -> tuple[int, int]:
-    """Take the emptiest lane from the heap if it has room, else open a new one."""
-    if heap and heap[0][0] + needed <= steps:
-        return heapq.heappop(heap)
-    front.append(0)
-    return 0, len(front) - 1
-
-
 def _lay_out(
-    pieces: list[Piece],
-    packing: Packing,
-    shape: tuple[int, int],
-    device: torch.device,
+    pieces: list[Piece], packing: Packing, shape: tuple[int, int], device: torch.device
 ) -> Layout:
-    places, steps, lanes = packing
-    lane, step = torch.tensor(places, device="cpu").unbind(1)
-    lengths = torch.tensor([piece.length for piece in pieces], device="cpu")
-    begins = torch.tensor([piece.begin for piece in pieces], device="cpu")
-    offset = torch.arange(shape[0] * shape[1], device="cpu") - begins.repeat_interleave(lengths)
-    origin = (step * lanes + lane).repeat_interleave(lengths)
-    real = origin + offset * lanes
-    zero = torch.ones(steps * lanes, dtype=torch.bool, device="cpu")
-    zero[real] = False
-    write = torch.zeros_like(zero)
-    write[((step - 1) * lanes + lane)[step > 0]] = True
-    fresh = torch.zeros(lanes, dtype=torch.bool, device="cpu")
-    fresh[lane[step == 0]] = True
-    is_last = torch.tensor([piece.is_last for piece in pieces], device="cpu")
-    tensors = (real, zero, write, fresh, lane[is_last])
-    return Layout(lanes, *(_upload(tensor, device) for tensor in tensors))
+    lanes, (batch, time) = packing.lanes, shape
+    lane, step = (_as_index(column) for column in zip(*packing.places, strict=True))
+    begin, length = (_as_index(column) for column in list(zip(*pieces, strict=True))[:2])
+    place = step * lanes + lane
+    # The steps of a piece lie `lanes` places apart, from its first place on.
+    real = (place - begin * lanes).repeat_interleave(length)
+    real.add_(torch.arange(batch * time, device="cpu"), alpha=lanes)
+    kind = torch.ones(packing.steps * lanes, dtype=torch.int64, device="cpu")
+    kind.index_fill_(0, (place - lanes)[step > 0], 2).index_fill_(0, real, 0)
+    fresh = torch.zeros(lanes, dtype=torch.bool, device="cpu").index_fill_(0, lane[step == 0], 1)
+    last = lane[(begin + length) % time == 0]
+    return Layout(lanes, *(_upload(tensor, device) for tensor in (real, kind, fresh, last)))
+
+
+def _as_index(values: Iterable[int]) -> torch.Tensor:
+    """Make an int64 tensor, several times faster than `torch.tensor` reads a list."""
+    return torch.frombuffer(array("q", values), dtype=torch.int64)
 
 
 def _upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

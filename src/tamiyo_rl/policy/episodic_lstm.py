@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -10,9 +12,30 @@ from torch.nn.utils.rnn import PackedSequence
 
 from tamiyo_rl.policy.episode_plan import EpisodePlan, Layout
 from tamiyo_rl.policy.protocol import HiddenState
+from tamiyo_rl.policy.separators import (
+    LearnedState,
+    augmented_weights,
+    in_one_buffer,
+    insert_separators,
+    kind_columns,
+    remove_separators,
+)
 
-# Drives a gate to exactly 0 or 1 in every floating point type, and is finite in float16.
-SATURATION = 1e4
+
+class InLanes(NamedTuple):
+    """The outputs of an `EpisodicLSTM` in the places where the fused call computed them.
+
+    What treats every step alike, such as a linear layer, is cheaper before `to_batch` than after.
+
+    Attributes:
+        outputs: `[places, hidden]`.
+        to_batch: Takes anything computed from them, `[places, K]`, to `[B, T, K]`.
+        hidden: State after the last step of each row.
+    """
+
+    outputs: torch.Tensor
+    to_batch: Callable[[torch.Tensor], torch.Tensor]
+    hidden: HiddenState
 
 
 class EpisodicLSTM(nn.LSTM):
@@ -130,16 +153,40 @@ class EpisodicLSTM(nn.LSTM):
         if episode_starts is None:
             return super().forward(inputs, self._given_or_learned(inputs, hidden))
         sequences = self._resettable(inputs, episode_starts)
-        state = self._state_before(sequences.shape[0], hidden, episode_starts)
-        if sequences.shape[1] == 1:
-            return self._run_cells(sequences[:, 0], state)
-        plan = episode_starts
-        if isinstance(plan, torch.Tensor):
-            plan = EpisodePlan(plan)
-        if not plan.resets:
-            return super().forward(inputs, state)
-        outputs, state = self._run_layers(sequences, state, plan)
-        return (outputs if self.batch_first else outputs.transpose(0, 1)), state
+        outputs, to_batch, state = self.forward_in_lanes(sequences, hidden, episode_starts)
+        batch = to_batch(outputs)
+        return (batch if self.batch_first else batch.transpose(0, 1)), state
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped
+    def forward_in_lanes(
+        self,
+        sequences: torch.Tensor,
+        hidden: tuple[torch.Tensor, torch.Tensor] | None = None,
+        episode_starts: torch.Tensor | EpisodePlan | None = None,
+    ) -> InLanes:
+        """Run as `forward` does, but leave the outputs in the places where they were computed.
+
+        Args:
+            sequences: `[B, T, F]`, whatever `batch_first` is.
+            hidden: As for `forward`.
+            episode_starts: As for `forward`.
+
+        Raises:
+            ValueError: As `forward`.
+        """
+        batch, time, _ = sequences.shape
+        state = self._state_before(batch, hidden, episode_starts)
+        time_major = partial(_from_time_major, time=time)
+        if time == 1:
+            outputs, state = self._run_cells(sequences[:, 0], state)
+            return InLanes(outputs, time_major, state)
+        plan = EpisodePlan(episode_starts) if torch.is_tensor(episode_starts) else episode_starts
+        if plan is None or not plan.resets:
+            outputs, state = self._run_rows(sequences, state)
+            return InLanes(outputs, time_major, state)
+        layout = plan.layout(sequences.device, learned=self.learns_initial_state)
+        outputs, state = self._run_lanes(sequences.flatten(0, 1), state, layout)
+        return InLanes(outputs, partial(_from_lanes, layout=layout, time=time), state)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401 - nn.Module's own
         names = [prefix + name for name in ("initial_cell", "initial_output")]
@@ -194,7 +241,7 @@ class EpisodicLSTM(nn.LSTM):
         self,
         batch_size: int,
         hidden: tuple[torch.Tensor, torch.Tensor] | None,
-        starts: torch.Tensor | EpisodePlan,
+        starts: torch.Tensor | EpisodePlan | None,
     ) -> HiddenState:
         """Return the state before step 0: the initial one where a row starts an episode there."""
         initial = self.initial_state(batch_size)
@@ -206,8 +253,10 @@ class EpisodicLSTM(nn.LSTM):
                     f"hidden: expected {name} of [layers, B, hidden] = {list(like.shape)}, got "
                     f"{list(part.shape)}."
                 )
-        steps = starts.episode_starts if isinstance(starts, EpisodePlan) else starts
-        first = steps[:, 0].to(initial.h.device, non_blocking=True, copy=True)[:, None]
+        if starts is None:
+            return HiddenState(*hidden)
+        first = starts.first(initial.h.device) if isinstance(starts, EpisodePlan) else starts[:, :1]
+        first = first.to(initial.h.device)
         h, c = (torch.where(first, new, old) for new, old in zip(initial, hidden, strict=True))
         return HiddenState(h, c)
 
@@ -223,35 +272,38 @@ class EpisodicLSTM(nn.LSTM):
             features, c = torch.lstm_cell(features, before, *weights)
             after.append((features, c))
         h, c = (torch.stack(part) for part in zip(*after, strict=True))
-        return features.unsqueeze(1 if self.batch_first else 0), HiddenState(h, c)
+        return features, HiddenState(h, c)
 
-    def _run_layers(
-        self, sequences: torch.Tensor, state: HiddenState, plan: EpisodePlan
+    def _run_rows(
+        self, sequences: torch.Tensor, state: HiddenState
     ) -> tuple[torch.Tensor, HiddenState]:
-        layout = plan.layout(sequences.device, learned=self.learns_initial_state)
-        kinds = self._kind_columns(layout)
-        stream = sequences.new_zeros(layout.zero.shape[0], sequences.shape[2])
-        stream = stream.index_copy(0, layout.real, sequences.flatten(0, 1))
-        before, after = self._lane_states(state, layout), []
+        """Run rows without a start after step 0 as `nn.LSTM` does; the places are time-major."""
+        inputs = sequences if self.batch_first else sequences.transpose(0, 1)
+        outputs, (h, c) = super().forward(inputs, state)
+        outputs = outputs.transpose(0, 1) if self.batch_first else outputs
+        return outputs.flatten(0, 1), HiddenState(h, c)
+
+    def _run_lanes(
+        self, steps: torch.Tensor, state: HiddenState, layout: Layout
+    ) -> tuple[torch.Tensor, HiddenState]:
+        """Run the steps `[B * T, F]` in their lanes, one fused call a layer."""
+        kinds = kind_columns(layout, self.weight_ih_l0, learned=self.learns_initial_state)
+        stream, before = insert_separators(steps, layout), self._lane_states(state, layout)
+        after: list[tuple[torch.Tensor, torch.Tensor]] = []
         for layer in range(self.num_layers):
             if layer:
                 stream = self._between_layers(stream, kinds)
             stream, ended = self._run_layer(layer, torch.cat([stream, kinds], dim=1), before)
             after.append(ended)
         h, c = (torch.cat(part).index_select(1, layout.last) for part in zip(*after, strict=True))
-        outputs = stream.index_select(0, layout.real)
-        return outputs.view(*sequences.shape[:2], self.hidden_size), HiddenState(h, c)
-
-    def _kind_columns(self, layout: Layout) -> torch.Tensor:
-        """Turn the kinds of the steps into input columns: zero; or zero, write, real."""
-        columns = [layout.zero]
-        if self.learns_initial_state:
-            columns = [layout.zero & ~layout.write, layout.write, ~layout.zero]
-        return torch.stack(columns, dim=1).to(self.weight_ih_l0.dtype)
+        return stream, HiddenState(h, c)
 
     def _lane_states(self, state: HiddenState, layout: Layout) -> HiddenState:
         """Return the states before the lanes: the rows', then for lanes that begin afresh."""
         rows = state.h.shape[1]
+        if not self.learns_initial_state:
+            h, c = (nn.functional.pad(part, (0, 0, 0, layout.lanes - rows)) for part in state)
+            return HiddenState(h, c)
         fresh = layout.fresh[rows:, None]
         h, c = (
             torch.cat([given, torch.where(fresh, initial, torch.zeros_like(initial))], dim=1)
@@ -262,17 +314,21 @@ class EpisodicLSTM(nn.LSTM):
     def _between_layers(self, stream: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         """Give the next layer no features at separators, and apply the dropout between layers."""
         if self.learns_initial_state:  # a written state shows in the outputs; a zeroed one does not
-            stream = stream * kinds[:, 2:]
+            stream = stream * kinds[:, :1]
         return nn.functional.dropout(stream, self.dropout, self.training)
 
     def _run_layer(
         self, layer: int, stream: torch.Tensor, before: HiddenState
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         lanes = before.h.shape[1]
+        learned = None
+        if self.initial_cell is not None and self.initial_output is not None:
+            learned = LearnedState(self.initial_cell[layer], self.initial_output[layer])
+        weights = augmented_weights(self.all_weights[layer], learned)
         outputs, h, c = torch.lstm(
             stream.view(-1, lanes, stream.shape[1]),
             [part[layer : layer + 1].to(stream.dtype).contiguous() for part in before],
-            self._augmented_weights(layer),
+            in_one_buffer(weights) if stream.is_cuda else weights,
             has_biases=True,
             num_layers=1,
             dropout=0.0,
@@ -282,41 +338,10 @@ class EpisodicLSTM(nn.LSTM):
         )
         return outputs.flatten(0, 1), (h, c)
 
-    def _augmented_weights(self, layer: int) -> list[torch.Tensor]:
-        """Return the layer's weights with the separator columns, in one buffer as cuDNN wants."""
-        w_ih, w_hh, *biases = self.all_weights[layer]
-        b_ih, b_hh = biases or (w_hh.new_zeros(w_hh.shape[0]),) * 2
-        columns = _zero_column(w_hh)
-        if self.initial_cell is not None and self.initial_output is not None:
-            seeds = (self.initial_cell[layer], self.initial_output[layer])
-            columns = torch.cat([columns, _write_columns(b_ih + b_hh, *seeds)], dim=1)
-            b_ih, b_hh = _without_seeded_gates(b_ih), _without_seeded_gates(b_hh)
-        parts = [torch.cat([w_ih, columns], dim=1), w_hh, b_ih, b_hh]
-        flat = torch.cat([part.flatten() for part in parts])
-        split = flat.split([part.numel() for part in parts])
-        return [piece.view(part.shape) for piece, part in zip(split, parts, strict=True)]
+
+def _from_time_major(places: torch.Tensor, time: int) -> torch.Tensor:
+    return places.view(time, -1, places.shape[1]).transpose(0, 1)
 
 
-def _zero_column(weight: torch.Tensor) -> torch.Tensor:
-    """Weights `[4H, 1]` that close the input, forget and output gates."""
-    gates = weight.new_zeros(4, weight.shape[1], 1)  # input, forget, cell, output
-    gates[:2] = -SATURATION
-    gates[3] = -SATURATION
-    return gates.flatten(0, 1)
-
-
-def _write_columns(bias: torch.Tensor, cell: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Weights `[4H, 2]` that write the learned state (column 0) and that are the bias elsewhere.
-
-    The cell and output gates take their bias from column 1, so that nothing has to cancel it in
-    column 0: in TF32 it would not cancel.
-    """
-    opened, closed = torch.full_like(cell, SATURATION), torch.full_like(cell, -SATURATION)
-    write = torch.cat([opened, closed, cell, output])
-    return torch.stack([write, bias - _without_seeded_gates(bias)], dim=1)
-
-
-def _without_seeded_gates(bias: torch.Tensor) -> torch.Tensor:
-    """Return the bias `[4H]` with zeros for the cell and output gates."""
-    kept, seeded = bias.chunk(2)
-    return torch.cat([kept, torch.zeros_like(seeded)])
+def _from_lanes(places: torch.Tensor, layout: Layout, time: int) -> torch.Tensor:
+    return remove_separators(places, layout).view(-1, time, places.shape[1])

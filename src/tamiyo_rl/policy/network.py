@@ -78,8 +78,24 @@ class FactoredRecurrentActorCritic(nn.Module):
         """
         batch, time = features.shape[:2]
         encoded = self.encoder(features.flatten(0, 1)).view(batch, time, -1)
-        outputs, (h, c) = self.core(encoded, hidden, episode_starts)
-        return self.policy_head(outputs), self.value_head(outputs).squeeze(-1), HiddenState(h, c)
+        result: tuple[torch.Tensor, torch.Tensor, HiddenState] = self._recur(
+            encoded, hidden, episode_starts
+        )
+        return result
+
+    # The encoder is what compiling pays for; the places of the lanes differ from call to call.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped
+    def _recur(
+        self,
+        encoded: torch.Tensor,
+        hidden: HiddenState | None,
+        episode_starts: torch.Tensor | EpisodePlan | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
+        outputs, to_batch, state = self.core.forward_in_lanes(encoded, hidden, episode_starts)
+        heads = self.policy_head, self.value_head
+        weight, bias = (torch.cat([getattr(h, name) for h in heads]) for name in ("weight", "bias"))
+        both = to_batch(nn.functional.linear(outputs, weight, bias))  # one matrix product
+        return both[..., :-1], both[..., -1], state
 
     def _initialise(self) -> None:
         """Start from an almost uniform policy, as PPO implementations do."""
