@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 import operator
+import reprlib
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.protocol import HiddenState
 
+FLOAT_DTYPES = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
 # Cast to the policy's own type without a surprise; int32 and int64 would lose digits in float32.
-FEATURE_DTYPES = frozenset(
-    {torch.float64, torch.float32, torch.bfloat16, torch.float16}
-    | {torch.bool, torch.uint8, torch.int8, torch.int16}
+FEATURE_DTYPES = FLOAT_DTYPES | {torch.bool, torch.uint8, torch.int8, torch.int16}
+INDEX_DTYPES = frozenset(
+    {torch.int64, torch.int32, torch.int16, torch.int8}
+    | {torch.uint64, torch.uint32, torch.uint16, torch.uint8}
 )
+LARGEST_SIZE = 2**31 - 1  # kernels index with 32 bits
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class InputChecks:
             return None
         if not isinstance(hidden, tuple | list) or len(hidden) != 2:  # noqa: PLR2004 - a pair
             raise TypeError(
-                f"hidden: expected a pair (h, c), got {_kind(hidden)}. Pass what get_action() "
+                f"hidden: expected a pair (h, c), got {describe(hidden)}. Pass what get_action() "
                 "returned as .hidden, or HiddenState(h, c)."
             )
         h, c = (self._state(f"hidden.{n}", t) for n, t in zip("hc", hidden, strict=True))
@@ -105,7 +111,7 @@ class InputChecks:
         self, actions: object, masks: Mapping[str, torch.Tensor] | None
     ) -> dict[str, torch.Tensor]:
         """Return the actions by head, each within its range and allowed by its mask."""
-        by_head = self._by_head("actions", actions)
+        by_head = require_heads("actions", actions, self.action_dims)
         for name, action in by_head.items():
             self._action(f'actions["{name}"]', action, self.action_dims[name])
         if masks is not None and self.read_values:
@@ -119,7 +125,7 @@ class InputChecks:
         """Return the masks by head, each with at least one valid action."""
         if masks is None:
             return None
-        by_head = self._by_head("masks", masks)
+        by_head = require_heads("masks", masks, self.action_dims)
         for name, mask in by_head.items():
             path = f'masks["{name}"]'
             require_shape(path, mask, self._shape() | {"actions": self.action_dims[name]})
@@ -131,7 +137,7 @@ class InputChecks:
 
     def _action(self, path: str, action: torch.Tensor, size: int) -> None:
         require_shape(path, action, self._shape())
-        if action.is_floating_point() or action.is_complex() or action.dtype == torch.bool:
+        if action.dtype not in INDEX_DTYPES:
             raise TypeError(f"{path}: expected an integer dtype, got {action.dtype}. Use .long().")
         self._require_device(path, action)
         index = action.long()
@@ -141,21 +147,12 @@ class InputChecks:
     def _state(self, path: str, state: torch.Tensor) -> torch.Tensor:
         shape = {"layers": self.num_layers, "batch": self.steps[0], "hidden": self.hidden_dim}
         require_shape(path, state, shape)
-        if not state.is_floating_point():
+        if state.dtype not in FLOAT_DTYPES:
             raise TypeError(f"{path}: expected floating point, got {state.dtype}. Use .float().")
         self._require_device(path, state)
         cast = state.to(self.dtype)
         self._require_finite(path, cast)
         return cast
-
-    def _by_head(self, name: str, value: object) -> dict[str, torch.Tensor]:
-        if not isinstance(value, Mapping) or set(value) != set(self.action_dims):
-            got = sorted(map(str, value)) if isinstance(value, Mapping) else _kind(value)
-            raise ValueError(
-                f"{name}: expected a mapping with one tensor for each of the heads "
-                f"{list(self.action_dims)}, got {got}."
-            )
-        return {head: value[head] for head in self.action_dims}
 
     def _shape(self) -> dict[str, int | None]:
         return dict(zip(("batch", "time"), self.steps, strict=False))
@@ -183,15 +180,16 @@ class InputChecks:
 
 
 def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> torch.Tensor:
-    """Return `value` if it is a tensor of this shape, given as size by dimension name.
+    """Return `value` if it is a dense tensor of this shape, given as size by dimension name.
 
     Args:
         name: The argument, as the error names it.
         value: What was passed.
         shape: Size of each dimension; None for any.
     """
-    if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name}: expected a torch.Tensor, got {_kind(value)}.")
+    if not is_dense(value):
+        kind = "dense tensor" if isinstance(value, torch.Tensor) else "torch.Tensor"
+        raise TypeError(f"{name}: expected a {kind}, got {describe(value)}.")
     wanted = [size if size is not None else got for size, got in zip(shape.values(), value.shape)]  # noqa: B905 - the ranks may differ
     if list(value.shape) != wanted or value.dim() != len(shape):
         described = ", ".join(d if size is None else f"{d}={size}" for d, size in shape.items())
@@ -199,15 +197,39 @@ def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> 
     return value
 
 
+def require_heads(
+    name: str, value: object, action_dims: Mapping[str, int]
+) -> dict[str, torch.Tensor]:
+    """Return what `value` holds for each head, in the order of the heads.
+
+    Args:
+        name: The argument, as the error names it.
+        value: What was passed.
+        action_dims: Number of actions by head.
+    """
+    if not isinstance(value, Mapping) or set(value) != set(action_dims):
+        got = sorted(map(str, value)) if isinstance(value, Mapping) else describe(value)
+        raise ValueError(
+            f"{name}: expected a mapping with one tensor for each of the heads "
+            f"{list(action_dims)}, got {got}."
+        )
+    return {head: value[head] for head in action_dims}
+
+
 def require_positive(**named: object) -> None:
     """Raise unless every argument is an integer of at least 1, a bool not counting as one."""
     for name, value in named.items():
         if not _is_integer(value) or operator.index(value) < 1:  # type: ignore[arg-type]
-            raise ValueError(f"{name}: expected an int of at least 1, got {value!r}.")
+            raise ValueError(f"{name}: expected an int of at least 1, got {reprlib.repr(value)}.")
+        if operator.index(value) > LARGEST_SIZE:  # type: ignore[arg-type]
+            raise ValueError(f"{name}: expected an int of at most {LARGEST_SIZE}, got {value!r}.")
 
 
-def _is_integer(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool | torch.Tensor)
+def require_bool(**named: object) -> None:
+    """Raise unless every argument is True or False: a string or a tensor would count as true."""
+    for name, value in named.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}: expected True or False, got {describe(value)}.")
 
 
 def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
@@ -215,11 +237,47 @@ def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
     by_head = action_dims if isinstance(action_dims, Mapping) else {"action": action_dims}
     if not by_head:
         raise ValueError("action_dims: expected at least one head, got an empty mapping.")
+    for name in by_head:
+        if not isinstance(name, str):
+            raise TypeError(f"action_dims: expected heads named by strings, got {name!r}.")
     require_positive(**{f'action_dims["{name}"]': size for name, size in by_head.items()})
     return {name: operator.index(size) for name, size in by_head.items()}
 
 
-def _kind(value: object) -> str:
+def describe(value: object) -> str:
+    """Say in a few words what was passed: its type and size, or the value itself."""
     if isinstance(value, torch.Tensor):
-        return f"a tensor of {list(value.shape)}"
-    return f"{type(value).__name__} of {len(value)}" if isinstance(value, Sized) else repr(value)
+        return _describe_tensor(value)
+    if hasattr(value, "shape") and not isinstance(value, type):
+        return f"{type(value).__name__} of {reprlib.repr(value.shape)}"
+    is_sized = isinstance(value, Sized)
+    return f"{type(value).__name__} of {len(value)}" if is_sized else reprlib.repr(value)  # type: ignore[arg-type]
+
+
+def _describe_tensor(tensor: torch.Tensor) -> str:
+    if is_lazy(tensor):
+        return "a parameter without a shape yet"
+    if tensor.is_nested:
+        return "a nested tensor"
+    kind = "a tensor" if tensor.layout == torch.strided else f"a {tensor.layout} tensor"
+    return f"{kind} of {list(tensor.shape)}"
+
+
+def is_dense(value: object) -> TypeGuard[torch.Tensor]:
+    """Tell whether `value` is a tensor that holds a number at each place of its shape."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and not is_lazy(value)
+    )
+
+
+def _is_integer(value: object) -> bool:
+    if isinstance(value, bool | torch.Tensor):
+        return False
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:  # arrays have the method, whatever they hold
+        return False
+    return True

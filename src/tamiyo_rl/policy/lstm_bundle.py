@@ -18,7 +18,12 @@ from tamiyo_rl.contract.guard import (
 from tamiyo_rl.contract.origin import mark_origin
 from tamiyo_rl.policy.action_heads import ActionHeads
 from tamiyo_rl.policy.episode_plan import EpisodePlan
-from tamiyo_rl.policy.inputs import InputChecks, require_action_dims, require_positive
+from tamiyo_rl.policy.inputs import (
+    InputChecks,
+    require_action_dims,
+    require_bool,
+    require_positive,
+)
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.network_holder import NetworkHolder
 from tamiyo_rl.policy.protocol import (
@@ -74,6 +79,7 @@ class LSTMPolicyBundle(NetworkHolder):
             always checked. On CUDA, reading values waits for the device.
 
     Raises:
+        TypeError: If a flag is not a bool, or a head is not named by a string.
         ValueError: If a size is below 1, there is no head, or the encoder does not fit.
 
     Examples:
@@ -131,6 +137,7 @@ class LSTMPolicyBundle(NetworkHolder):
         require_positive(
             feature_dim=feature_dim, hidden_dim=hidden_dim, num_lstm_layers=num_lstm_layers
         )
+        require_bool(learn_initial_hidden=learn_initial_hidden, validate=validate)
         self.feature_dim, self.hidden_dim = int(feature_dim), int(hidden_dim)
         self.num_lstm_layers, self.learn_initial_hidden = int(num_lstm_layers), learn_initial_hidden
         self.heads = ActionHeads(require_action_dims(action_dims))
@@ -225,6 +232,7 @@ class LSTMPolicyBundle(NetworkHolder):
             TypeError: If an argument has the wrong type or dtype.
             ValueError: If an argument has the wrong shape, device or values.
         """
+        require_bool(deterministic=deterministic)
         logits, value, state, masks = self._step(features, masks, hidden, episode_starts)
         log_probs = self.heads.log_probs(logits, masks)
         action = self.heads.mode(log_probs) if deterministic else self.heads.sample(log_probs)
@@ -382,7 +390,11 @@ class LSTMPolicyBundle(NetworkHolder):
         hidden: HiddenState | None,
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
-        logits, value, (h, c) = self.network(features, hidden, starts)
+        try:
+            logits, value, (h, c) = self.network(features, hidden, starts)
+        except RuntimeError:  # looked at only then: a rollout takes many steps
+            self._require_one_place()
+            raise
         return logits, value, HiddenState(h.to(self.dtype), c.to(self.dtype))
 
     def _require_known_state(self, hidden: HiddenState | None, plan: EpisodePlan | None) -> None:

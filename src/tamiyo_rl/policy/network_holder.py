@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, cast
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from tamiyo_rl.policy.action_heads import ActionHeads
+from tamiyo_rl.policy.inputs import FLOAT_DTYPES, describe, is_dense, require_bool
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 
 
@@ -91,7 +93,15 @@ class NetworkHolder:
         return self.network.training
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module.train
-        """Set training mode (dropout on), or evaluation mode, and return the bundle."""
+        """Set training mode (dropout on), or evaluation mode, and return the bundle.
+
+        Args:
+            mode: Whether to train.
+
+        Raises:
+            TypeError: If `mode` is not a bool.
+        """
+        require_bool(mode=mode)
         self.network.train(mode)
         return self
 
@@ -100,7 +110,23 @@ class NetworkHolder:
         return self.train(mode=False)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 - as nn.Module.to
-        """Move or cast the network as `nn.Module.to` does, and return the bundle."""
+        """Move or cast the network as `nn.Module.to` does, and return the bundle.
+
+        Args:
+            *args: A device, a floating point dtype, both, or a tensor that has them.
+            **kwargs: The same by name.
+
+        Raises:
+            ValueError: If this machine has no such device, or the dtype is not one of float16,
+                bfloat16, float32 and float64; the network is then where it was.
+        """
+        trial = nn.ParameterList([torch.empty(1, device=self.device, dtype=self.dtype)])
+        try:
+            dtype = trial.to(*args, **kwargs)[0].dtype
+        except Exception as error:
+            raise _refused("to", "a device or dtype of this machine", args, kwargs) from error
+        if dtype not in FLOAT_DTYPES:
+            raise _refused("to", "a floating point dtype of 16 bits or more", args, kwargs)
         self.network.to(*args, **kwargs)
         return self
 
@@ -109,8 +135,14 @@ class NetworkHolder:
 
         Args:
             **kwargs: The keyword arguments of `torch.compile`.
+
+        Raises:
+            ValueError: If `torch.compile` does not take them; the network is then as it was.
         """
-        self.network.compile(**kwargs)
+        try:
+            self.network.compile(**kwargs)
+        except Exception as error:
+            raise _refused("compile", "the arguments of torch.compile", (), kwargs) from error
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the network's parameters and buffers, without the names of wrappers (C11)."""
@@ -123,43 +155,89 @@ class NetworkHolder:
             state_dict: Tensors by name.
 
         Raises:
-            ValueError: If a name is missing or unknown, or a shape differs.
+            TypeError: If it is not a mapping.
+            ValueError: If a name is missing or unknown, or a shape or kind of number differs.
         """
-        own, given = _loadable_shapes(self.state_dict()), _loadable_shapes(state_dict)
-        different = [n for n in sorted(own | given) if own.get(n) != given.get(n)]
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                "state_dict: expected a mapping of tensors by name, got "
+                f"{describe(state_dict)}. Load a file with torch.load(path, weights_only=True)."
+            )
+        own, given = _entries(self.state_dict()), _entries(state_dict)
+        different = [n for n in sorted(own | given, key=str) if own.get(n) != given.get(n)]
         if different:
             name = different[0]
             raise ValueError(
                 f"state_dict: expected {name} of shape {own.get(name, 'none')}, got "
-                f"{given.get(name, 'none')} ({len(different)} entries differ). Build the bundle "
-                "with the settings it was saved with."
+                f"{given.get(name, 'none')} ({len(different)} entries differ). Build the "
+                "bundle with the settings it was saved with."
             )
-        self._module.load_state_dict(state_dict)
+        self._load_whole(state_dict)
+
+    def _load_whole(self, state_dict: Mapping[str, torch.Tensor]) -> None:
+        """Load all of it or nothing: what an encoder makes of its own entries may fail too."""
+        before = copy.deepcopy(self.state_dict())
+        try:
+            self._module.load_state_dict(state_dict)
+        except Exception as error:
+            self._module.load_state_dict(before)
+            raise ValueError(
+                f"state_dict: expected what state_dict() returned, got {error}"
+            ) from error
 
     @property
     def _module(self) -> FactoredRecurrentActorCritic:
         return cast("FactoredRecurrentActorCritic", unwrap(self._network))
 
     def _require_same_sizes(self, network: nn.Module) -> None:
-        core = cast("FactoredRecurrentActorCritic", unwrap(network)).core
-        policy_head = cast("FactoredRecurrentActorCritic", unwrap(network)).policy_head
+        module = cast("FactoredRecurrentActorCritic", unwrap(network))
+        core, encodes = module.core, not isinstance(module.encoder, nn.Identity)
         for name, own, got in (
+            ("feature_dim", self.feature_dim, self.feature_dim if encodes else core.input_size),
             ("hidden_dim", self.hidden_dim, core.hidden_size),
             ("num_lstm_layers", self.num_lstm_layers, core.num_layers),
             ("learn_initial_hidden", self.learn_initial_hidden, core.learns_initial_state),
-            ("number of actions", self.heads.total, policy_head.out_features),
+            ("number of actions", self.heads.total, module.policy_head.out_features),
         ):
             if own != got:
                 raise ValueError(f"network: expected {name}={own} as the bundle has, got {got}.")
 
+    def _require_one_place(self) -> None:
+        """Raise where a parameter, of an encoder perhaps, is not where and what the others are."""
+        for name, parameter in self.named_parameters():
+            if (parameter.device, parameter.dtype) != (self.device, self.dtype):
+                raise ValueError(
+                    f"network: expected every parameter on {self.device} in {self.dtype}, got "
+                    f"{name} on {parameter.device} in {parameter.dtype}. Move all of them with "
+                    "bundle.to(device, dtype)."
+                )
 
-def _loadable_shapes(state_dict: Mapping[str, Any]) -> dict[str, list[int] | str]:
-    """Map each name to the shape of its tensor, or to what keeps it from being loaded."""
+
+def _entries(state_dict: Mapping[str, Any]) -> dict[str, list[int] | str]:
+    """Describe each entry so that two which fit are equal; extra state is its module's business."""
     return {
-        name: "no values (meta)" if tensor.is_meta else list(tensor.shape)
-        for name, tensor in state_dict.items()
-        if isinstance(tensor, torch.Tensor)
+        name: _entry(value)
+        for name, value in state_dict.items()
+        if not str(name).endswith("_extra_state")
     }
+
+
+def _entry(value: object) -> list[int] | str:
+    """Return the shape of a floating point tensor, which is cast; else what there is instead."""
+    if not is_dense(value):
+        return describe(value)
+    if value.is_meta:
+        return "no values (meta)"
+    shape = list(value.shape)
+    return shape if value.is_floating_point() else f"{shape} of {value.dtype}"
+
+
+def _refused(
+    method: str, expected: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> ValueError:
+    """Return the error of a call whose arguments PyTorch does not take."""
+    given = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    return ValueError(f"{method}: expected {expected}, got {', '.join(given)}.")
 
 
 def unwrap(network: nn.Module) -> nn.Module:

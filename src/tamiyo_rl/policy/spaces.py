@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+
+from tamiyo_rl.policy.inputs import INDEX_DTYPES, describe, require_heads, require_shape
 
 OBSERVATIONS = "Box, Discrete, MultiBinary, MultiDiscrete, or Dict and Tuple of them"
 ACTIONS = "Discrete, MultiDiscrete, or Dict of them (discrete actions only)"
@@ -22,7 +25,7 @@ class SpaceAdapter:
         action_space: The space of one environment's actions.
 
     Raises:
-        ValueError: If a space is of an unsupported kind, naming it.
+        ValueError: If a space is of an unsupported kind or holds nothing, naming it.
 
     Examples:
         ```python
@@ -52,6 +55,12 @@ class SpaceAdapter:
         self.observation_space, self.action_space = observation_space, action_space
         self.feature_dim = _feature_dim(observation_space, "observation_space")
         self.action_dims = _action_dims(action_space, "action_space")
+        if not self.feature_dim:
+            raise ValueError(
+                f"observation_space: expected at least one number, got {observation_space}."
+            )
+        if not self.action_dims:
+            raise ValueError(f"action_space: expected at least one action, got {action_space}.")
 
     def features(
         self,
@@ -63,17 +72,41 @@ class SpaceAdapter:
         Args:
             observations: What a vector environment returns.
             device: Where the features go; None for PyTorch's default device.
-        """
-        columns = _columns(self.observation_space, observations)
-        return torch.tensor(np.concatenate(columns, axis=1), dtype=torch.float32, device=device)
 
-    def actions(self, by_head: dict[str, torch.Tensor]) -> Any:  # noqa: ANN401 - as the environment takes them
+        Raises:
+            TypeError: If a part of the observations is missing, or is no array of numbers.
+            ValueError: If a part has another shape than its space, or an index is not in it; if
+                this machine has no such device.
+        """
+        columns = _columns(self.observation_space, observations, "observations")
+        _require_same_rows(columns)
+        features = np.concatenate(list(columns.values()), axis=1)
+        try:
+            return torch.tensor(features, dtype=torch.float32, device=device)
+        except Exception as error:
+            raise ValueError(
+                f"device: expected a device of this machine, got {device!r}."
+            ) from error
+
+    def actions(self, by_head: Mapping[str, torch.Tensor]) -> Any:  # noqa: ANN401 - as the environment takes them
         """Convert a batch of actions by head to the format that the vector environment takes.
 
         Args:
             by_head: What `get_action` returned as `.action`.
+
+        Raises:
+            TypeError: If an action is no tensor of integers.
+            ValueError: If a head is missing or unknown, or an action has another shape than
+                `[B]` or is out of range.
         """
-        return _environment_actions(self.action_space, {n: a.cpu() for n, a in by_head.items()})
+        indices: dict[str, NDArray[Any]] = {}
+        rows: dict[str, int | None] = {"batch": None}
+        for name, action in require_heads("by_head", by_head, self.action_dims).items():
+            path = f'by_head["{name}"]'
+            rows["batch"] = require_shape(path, action, rows).shape[0]
+            values = _host_values(path, action)
+            indices[name] = _indices(path, values, 0, self.action_dims[name])
+        return _environment_actions(self.action_space, indices)
 
 
 def _feature_dim(space: gymnasium.Space[Any], path: str) -> int:
@@ -88,16 +121,90 @@ def _parts(space: spaces.Dict | spaces.Tuple[Any]) -> list[tuple[Any, gymnasium.
     return list(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
 
 
-def _columns(space: gymnasium.Space[Any], batch: Any) -> list[NDArray[Any]]:  # noqa: ANN401 - any nesting
+def _columns(
+    space: gymnasium.Space[Any],
+    batch: Any,  # noqa: ANN401 - any nesting
+    path: str,
+) -> dict[str, NDArray[Any]]:
+    """Return the features `[B, n]` of each part of the observations, by its path."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        return [column for key, sub in _parts(space) for column in _columns(sub, batch[key])]
-    values = np.asarray(batch)
+        _require_parts(space, batch, path)
+        parts = [_columns(sub, batch[key], f"{path}[{key!r}]") for key, sub in _parts(space)]
+        return {name: column for part in parts for name, column in part.items()}
+    values = _values(space, batch, path)
     if isinstance(space, spaces.Discrete):
-        return [np.eye(int(space.n))[values - space.start]]
+        return {path: _one_hot(_indices(path, values, space.start, space.n), int(space.n))}
     if isinstance(space, spaces.MultiDiscrete):
-        indices = (values - space.start).reshape(len(values), -1)
-        return [np.eye(n)[indices[:, i]] for i, n in enumerate(space.nvec.flatten())]
-    return [values.reshape(len(values), -1)]
+        indices = _indices(path, values, space.start, space.nvec)
+        hots = map(_one_hot, indices.reshape(len(values), space.nvec.size).T, space.nvec.flatten())
+        return {f"{path}[:, {i}]": hot for i, hot in enumerate(hots)}
+    return {path: values.reshape(len(values), int(np.prod(space.shape or 1)))}
+
+
+def _require_parts(space: spaces.Dict | spaces.Tuple[Any], batch: object, path: str) -> None:
+    keys = [key for key, _ in _parts(space)]
+    got: object = type(batch).__name__
+    if isinstance(space, spaces.Dict) and isinstance(batch, Mapping):
+        got = list(batch)
+    elif isinstance(space, spaces.Tuple) and isinstance(batch, tuple | list):
+        got = list(range(len(batch)))
+    if got != keys and (not isinstance(got, list) or set(got) != set(keys)):
+        raise TypeError(f"{path}: expected the parts {keys} of the space, got {got}.")
+
+
+def _values(space: gymnasium.Space[Any], batch: object, path: str) -> NDArray[Any]:
+    """Return the values of a batch of one space, `[B, *shape]`."""
+    try:
+        values: NDArray[Any] = np.asarray(batch)
+    except Exception as error:
+        raise TypeError(f"{path}: expected an array, got {describe(batch)}.") from error
+    counted = isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
+    expected, kinds = ("integers", "biu") if counted else ("real numbers", "biuf")
+    if values.dtype.kind not in kinds or values.dtype.itemsize > 8:  # noqa: PLR2004 - 64 bits
+        raise TypeError(f"{path}: expected {expected} for {space}, got {values.dtype}.")
+    if not values.ndim or values.shape[1:] != space.shape:
+        wanted = ", ".join(map(str, ("B", *(space.shape or ()))))
+        raise ValueError(f"{path}: expected shape [{wanted}], got {list(values.shape)}.")
+    return values
+
+
+def _indices(
+    path: str, values: NDArray[Any], start: int | NDArray[Any], n: int | NDArray[Any]
+) -> NDArray[Any]:
+    """Count the values from 0, or raise where one is out of range: NumPy takes -1 for the last."""
+    first = np.asarray(start, dtype=np.int64)
+    last = first + (np.asarray(n, dtype=np.int64) - 1)
+    wrong = (values < first) | (values > last)
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0].tolist())
+        least, most = (np.broadcast_to(end, values.shape)[place] for end in (first, last))
+        raise ValueError(
+            f"{path}: expected indices from {least} to {most}, got {values[place]} at index "
+            f"{list(place)}."
+        )
+    return values.astype(np.int64) - first
+
+
+def _require_same_rows(columns: Mapping[str, NDArray[Any]]) -> None:
+    (first, column), *others = columns.items()
+    for path, other in others:
+        if len(other) != len(column):
+            raise ValueError(
+                f"{path}: expected {len(column)} rows as {first} has, got {len(other)}."
+            )
+
+
+def _one_hot(indices: NDArray[Any], n: int) -> NDArray[Any]:
+    rows = np.zeros((len(indices), n))
+    rows[np.arange(len(indices)), indices] = 1
+    return rows
+
+
+def _host_values(path: str, action: torch.Tensor) -> NDArray[Any]:
+    if action.dtype not in INDEX_DTYPES or action.is_meta:
+        got = "a tensor on meta" if action.is_meta else action.dtype
+        raise TypeError(f"{path}: expected the values of integers, got {got}.")
+    return action.long().cpu().numpy()
 
 
 def _action_dims(space: gymnasium.Space[Any], path: str) -> dict[str, int]:
@@ -106,6 +213,8 @@ def _action_dims(space: gymnasium.Space[Any], path: str) -> dict[str, int]:
     if isinstance(space, spaces.MultiDiscrete):
         return {str(i): int(n) for i, n in enumerate(space.nvec.flatten())}
     if isinstance(space, spaces.Dict):
+        if not all(isinstance(key, str) for key in space):
+            raise TypeError(f"{path}: expected keys that are strings, got {list(space)}.")
         parts = {key: _action_dims(sub, f"{path}[{key!r}]") for key, sub in space.items()}
         heads = [(_head(key, sub), n) for key, dims in parts.items() for sub, n in dims.items()]
         if len(dict(heads)) < len(heads):
@@ -118,12 +227,12 @@ def _head(key: str, sub: str) -> str:
     return key if sub == "action" else f"{key}.{sub}"
 
 
-def _environment_actions(space: gymnasium.Space[Any], by_head: dict[str, torch.Tensor]) -> Any:  # noqa: ANN401 - any nesting
+def _environment_actions(space: gymnasium.Space[Any], by_head: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - any nesting
     if isinstance(space, spaces.Discrete):
-        return by_head["action"].numpy() + space.start
+        return (by_head["action"] + space.start).astype(space.dtype)
     if isinstance(space, spaces.MultiDiscrete):
-        stacked = torch.stack([by_head[str(i)] for i in range(space.nvec.size)], dim=-1).numpy()
-        return stacked.reshape(-1, *space.nvec.shape) + space.start
+        stacked = np.stack([by_head[str(i)] for i in range(space.nvec.size)], axis=-1)
+        return (stacked.reshape(-1, *space.nvec.shape) + space.start).astype(space.dtype)
     assert isinstance(space, spaces.Dict)  # noqa: S101 - the constructor has refused all others
     return {
         key: _environment_actions(
