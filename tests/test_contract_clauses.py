@@ -67,7 +67,7 @@ def detached_initial_state(patch: pytest.MonkeyPatch) -> None:
 
 
 def blind_guard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(guard, "find_inference_tensors", lambda **_: {})
+    patch.setattr(guard, "_inference_tensors", lambda _: {})
 
 
 def hidden_decides(patch: pytest.MonkeyPatch) -> None:

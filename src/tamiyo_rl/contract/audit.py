@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from tamiyo_rl.contract.guard import ContractError
+from tamiyo_rl.contract.nesting import has_parameters, is_tensor
 
 # Nodes that compute with parameters which their edges do not name.
 _OPAQUE = ("CheckpointFunctionBackward", "CompiledFunctionBackward")
@@ -119,7 +120,8 @@ def audit_gradients(
         The report. It prints, and has `raise_if_broken()`.
 
     Raises:
-        TypeError: If the terms are not tensors by name, or the module has no named parameters.
+        TypeError: If the terms are not tensors by name, the module has no named parameters,
+            `untouched` is no list of names, or the optimizer has no groups of parameters.
         ValueError: If there are no terms, or a pattern matches no parameter.
 
     Examples:
@@ -204,7 +206,7 @@ def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> G
         The report, with one term named `backward`.
 
     Raises:
-        TypeError: If the module has no named parameters.
+        TypeError: If the module has no named parameters, or `untouched` is no list of names.
         ValueError: If a pattern matches no parameter.
 
     Examples:
@@ -244,7 +246,9 @@ def check_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, *, tolerance: float
         tolerance: Largest allowed distance from 1, and of the derivative from the ratio.
 
     Raises:
-        ValueError: If the two differ in shape.
+        TypeError: If the two are not dense, floating point tensors.
+        ValueError: If the two differ in shape, are empty, or `backward()` has freed their graph;
+            if the tolerance is not a number from 0.
         ContractError: If one of the two does not hold.
 
     Examples:
@@ -271,11 +275,9 @@ def check_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, *, tolerance: float
           do: train on what RolloutBuffer stored, with dropout off
         ```
     """
-    if ratio.shape != log_prob.shape:
-        raise ValueError(
-            f"ratio: expected the shape of log_prob, {list(log_prob.shape)}, got "
-            f"{list(ratio.shape)}."
-        )
+    _require_ratio(ratio, log_prob, tolerance)
+    if ratio.is_meta:
+        return
     error = float((ratio.detach() - 1).abs().max())
     if not error <= tolerance:
         raise ContractError(
@@ -292,37 +294,58 @@ def check_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, *, tolerance: float
         )
 
 
+def _require_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, tolerance: float) -> None:
+    for name, value in (("ratio", ratio), ("log_prob", log_prob)):
+        if not _is_dense_float(value):
+            raise TypeError(f"{name}: expected a dense floating point tensor, got {_kind(value)}.")
+    if ratio.shape != log_prob.shape:
+        raise ValueError(
+            f"ratio: expected the shape of log_prob, {list(log_prob.shape)}, got "
+            f"{list(ratio.shape)}."
+        )
+    if not ratio.numel() or ratio.device != log_prob.device:
+        raise ValueError(
+            f"ratio: expected at least one number on {log_prob.device}, where log_prob is, got "
+            f"{list(ratio.shape)} on {ratio.device}."
+        )
+    if not isinstance(tolerance, int | float) or not tolerance >= 0:
+        raise ValueError(f"tolerance: expected a number from 0, got {tolerance!r}.")
+
+
 def _slope(ratio: torch.Tensor, log_prob: torch.Tensor) -> torch.Tensor | None:
     if not (ratio.requires_grad and log_prob.requires_grad):
         return None
-    (slope,) = torch.autograd.grad(ratio.sum(), log_prob, retain_graph=True, allow_unused=True)
-    return slope
+    ones = torch.ones_like(ratio)  # not ratio.sum(), which has no graph under no_grad()
+    try:
+        (slope,) = torch.autograd.grad(ratio, log_prob, ones, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        raise ValueError(
+            "ratio: expected a graph that is still there, got one that backward() has freed. "
+            "Call check_ratio() before it."
+        ) from error
+    return None if slope is None else slope.to(ratio.dtype)
 
 
 def _require_terms(terms: object) -> None:
     if not isinstance(terms, Mapping):
         raise TypeError(
-            'terms: expected a mapping such as {"policy": loss}, got a '
-            + type(terms).__name__
-            + "."
+            f'terms: expected a mapping such as {{"policy": loss}}, got {_kind(terms)}.'
         )
     if not terms:
         raise ValueError("terms: expected at least one named term of the loss, got none.")
     for name, term in terms.items():
         if not isinstance(term, torch.Tensor):
-            raise TypeError(f"terms[{name!r}]: expected a tensor, got a {type(term).__name__}.")
+            raise TypeError(f"terms[{name!r}]: expected a tensor, got {_kind(term)}.")
 
 
 def _trainable(module: HasParameters, untouched: Iterable[str]) -> dict[str, torch.Tensor]:
-    if not callable(getattr(module, "named_parameters", None)):
+    if not has_parameters(module):
         raise TypeError(
-            "module: expected an nn.Module or anything else with named_parameters(), got a "
-            f"{type(module).__name__}."
+            "module: expected an nn.Module or anything else with named_parameters(), got "
+            f"{_kind(module)}."
         )
-    if isinstance(untouched, str):
-        raise TypeError(f"untouched: expected a list of names, got the string {untouched!r}.")
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    for pattern in untouched:
+    for pattern in _patterns(untouched):
         matched = [name for name in named if fnmatchcase(name, pattern)]
         if not matched:
             raise ValueError(
@@ -331,6 +354,14 @@ def _trainable(module: HasParameters, untouched: Iterable[str]) -> dict[str, tor
             )
         named = {name: p for name, p in named.items() if name not in matched}
     return dict(named)
+
+
+def _patterns(untouched: Iterable[str]) -> list[str]:
+    named = isinstance(untouched, Iterable) and not isinstance(untouched, str)
+    patterns = list(untouched) if named else []
+    if not (named and all(isinstance(pattern, str) for pattern in patterns)):
+        raise TypeError(f"untouched: expected a list of names, got {untouched!r}.")
+    return patterns
 
 
 def _walk(term: torch.Tensor) -> dict[Any, None]:
@@ -359,6 +390,8 @@ def _unoptimized(
 ) -> tuple[str, ...]:
     if optimizer is None:
         return ()
+    if not isinstance(getattr(optimizer, "param_groups", None), list):
+        raise TypeError(f"optimizer: expected a torch optimizer, got {_kind(optimizer)}.")
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     return tuple(name for name, p in parameters.items() if id(p) not in held)
 
@@ -366,3 +399,16 @@ def _unoptimized(
 def _listed(names: tuple[str, ...]) -> str:
     others = f" and {len(names) - 3} more" if names[3:] else ""
     return (", ".join(names[:3]) or "no parameter of the module") + others
+
+
+def _kind(value: object) -> str:
+    name = type(value).__name__
+    if isinstance(value, torch.Tensor):
+        return f"a {name} of {value.dtype}"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {name}"
+
+
+def _is_dense_float(value: object) -> bool:
+    if not is_tensor(value) or value.is_nested or value.layout != torch.strided:
+        return False
+    return value.is_floating_point()

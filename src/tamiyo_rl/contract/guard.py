@@ -10,17 +10,25 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch.nn.parameter import is_lazy
 
-from tamiyo_rl.contract.nesting import replace_tensors, walk_tensors
+from tamiyo_rl.contract.nesting import (
+    has_parameters,
+    is_tensor,
+    replace_tensors,
+    walk_leaves,
+    walk_tensors,
+)
 from tamiyo_rl.contract.origin import origin_of
 from tamiyo_rl.contract.trace import travel_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Leaves = Sequence[tuple[str, object]]
 
 _COPY = "clone() it outside inference mode, or take it from RolloutBuffer"
 _REMEDIES = {
@@ -118,7 +126,9 @@ class ContractError(RuntimeError):
 
 
 def find_inference_tensors(**named: object) -> dict[str, torch.Tensor]:
-    """Find the inference tensors in any nesting of tuples, lists, mappings and dataclasses (C4).
+    """Find the inference tensors in any nesting of containers (C4).
+
+    Entered are tuples, lists, mappings, dataclasses, attrs classes and namespaces; not modules.
 
     Args:
         **named: Values to search, each under the name that its paths begin with.
@@ -141,12 +151,7 @@ def find_inference_tensors(**named: object) -> dict[str, torch.Tensor]:
         ['hidden[0]']
         ```
     """
-    return {
-        path: tensor
-        for name, value in named.items()
-        for path, tensor in walk_tensors(value, name)
-        if tensor.is_inference()
-    }
+    return _inference_tensors(_leaves(named))
 
 
 def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
@@ -161,17 +166,21 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
     3. raises `ContractError` if no output requires grad.
 
     The parameters are those of the arguments that have `named_parameters()`, `self` among them.
+    Of `self` nothing else is looked at. A container that holds inference tensors is copied, so
+    what the method writes into it is lost.
+
     Calls under `no_grad` or inference mode, and calls with nothing to train, pass untouched.
     Detection is `Tensor.is_inference()`, which `torch.compile` cannot trace: keep the guard
     outside what is compiled.
 
     Args:
-        method: The method or function whose outputs are differentiated.
+        method: The method or function whose outputs are differentiated; a module is one too.
 
     Returns:
         The guarded method, with the same signature.
 
     Raises:
+        TypeError: If `method` is not a function whose arguments have names.
         ContractError: When called, as above.
 
     Examples:
@@ -206,26 +215,29 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
             do: clone() it outside inference mode, or take it from RolloutBuffer
         ```
     """
-    signature = inspect.signature(method)
+    signature, name = _signature(method), _name(method)
+    holder = getattr(method, "__self__", method)  # of a bound method; a module is its own
 
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         if not torch.is_grad_enabled():
             return method(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
-        inputs = {k: v for k, v in bound.arguments.items() if not _has_parameters(v)}
-        parameters = _parameters(bound.arguments)
-        if not _trains(parameters, inputs):
+        bound.apply_defaults()
+        inputs = {k: v for k, v in bound.arguments.items() if k != "self"}
+        leaves = _leaves(inputs)
+        parameters = _parameters(leaves + _leaves({"self": bound.arguments.get("self", holder)}))
+        if not _trains(parameters, leaves):
             return method(*args, **kwargs)
-        _require_grad_mode(method.__name__)
-        _require_ordinary_parameters(method.__name__, parameters or {})
-        found = find_inference_tensors(**inputs)
+        _require_grad_mode(name)
+        _require_ordinary_parameters(name, parameters or {})
+        found = _inference_tensors(leaves)
         if found:
-            warnings.warn(_message(method.__name__, found), InferenceTensorWarning, stacklevel=2)
+            warnings.warn(_message(name, found), InferenceTensorWarning, stacklevel=2)
             bound.arguments.update(replace_tensors(inputs, _ordinary))
         outputs = method(*bound.args, **bound.kwargs)
-        if parameters and any(p.requires_grad for p in parameters.values()):
-            require_graph(f"{method.__name__}()", "no output requires", outputs)
+        if parameters:
+            require_graph(f"{name}()", "no output requires", outputs)
         return outputs
 
     return guarded
@@ -233,7 +245,7 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
 
 def require_graph(where: str, which: str, outputs: object) -> None:
     """Raise `ContractError` if `outputs` hold tensors, and none of them requires grad (C8)."""
-    tensors = [tensor for _, tensor in walk_tensors(outputs, "")]
+    tensors = [t for _, t in walk_tensors(outputs, "") if t.is_floating_point() or t.is_complex()]
     if tensors and not any(tensor.requires_grad for tensor in tensors):
         raise ContractError(
             f"{where}: {which} grad, although parameters behind it do"
@@ -242,20 +254,51 @@ def require_graph(where: str, which: str, outputs: object) -> None:
         )
 
 
-def _parameters(arguments: Mapping[str, Any]) -> dict[str, torch.Tensor] | None:
-    """Collect the parameters of the arguments that have any; None where nothing has."""
-    owners = [owner for owner in arguments.values() if _has_parameters(owner)]
-    return {n: p for owner in owners for n, p in owner.named_parameters()} if owners else None
+def _signature(method: Callable[..., Any]) -> inspect.Signature:
+    hint = ""
+    if isinstance(method, staticmethod | classmethod):
+        hint = f" Put @guard_training_inputs below @{type(method).__name__}."
+    elif callable(method) and not isinstance(method, type):
+        try:
+            return inspect.signature(method)
+        except ValueError:  # a builtin
+            hint = " Wrap it in a function of your own."
+    raise TypeError(
+        f"method: expected a function whose arguments have names, got {method!r}.{hint}"
+    )
 
 
-def _has_parameters(value: object) -> bool:
-    return callable(getattr(value, "named_parameters", None)) and not isinstance(value, type)
+def _name(method: Any) -> str:  # noqa: ANN401 - anything that is called
+    """Return the name of a function, of what a partial calls, or of the class of a module."""
+    return str(getattr(getattr(method, "func", method), "__name__", type(method).__name__))
 
 
-def _trains(parameters: Mapping[str, torch.Tensor] | None, inputs: Mapping[str, object]) -> bool:
-    if parameters is None or any(p.requires_grad for p in parameters.values()):
+def _leaves(named: Mapping[str, object]) -> list[tuple[str, object]]:
+    return [leaf for name, value in named.items() for leaf in walk_leaves(value, name)]
+
+
+def _inference_tensors(leaves: Leaves) -> dict[str, torch.Tensor]:
+    return {path: leaf for path, leaf in leaves if is_tensor(leaf) and leaf.is_inference()}
+
+
+def _parameters(leaves: Leaves) -> dict[str, torch.Tensor] | None:
+    """Collect the parameters of what trains; None where nothing has any."""
+    owners = {id(leaf): (path, leaf) for path, leaf in leaves if has_parameters(leaf)}
+    named = [(path, _materialised(owner)) for path, owner in owners.values()]
+    trained = [(path, own) for path, own in named if any(p.requires_grad for p in own.values())]
+    if len(trained) > 1:  # of the same class perhaps, with parameters of the same names
+        return {f"{path}.{name}": p for path, own in trained for name, p in own.items()}
+    return trained[0][1] if trained else {} if owners else None
+
+
+def _materialised(owner: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401 - whatever names parameters
+    return {name: p for name, p in owner.named_parameters() if not is_lazy(p)}
+
+
+def _trains(parameters: Mapping[str, torch.Tensor] | None, leaves: Leaves) -> bool:
+    if parameters is None or parameters:
         return True
-    return any(tensor.requires_grad for _, tensor in walk_tensors(inputs, ""))
+    return any(is_tensor(leaf) and leaf.requires_grad for _, leaf in leaves)
 
 
 def _require_grad_mode(method: str) -> None:

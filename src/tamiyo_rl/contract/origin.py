@@ -23,6 +23,9 @@ def mark_origin(returned: T, method: str) -> T:
         returned: What a rollout method returns; any nesting of tensors.
         method: The method's name, such as `"LSTMPolicyBundle.initial_hidden"`.
 
+    Raises:
+        TypeError: If `method` is not a string.
+
     Examples:
         ```python
         import torch
@@ -37,6 +40,8 @@ def mark_origin(returned: T, method: str) -> T:
         MyPolicy.initial_state None
         ```
     """
+    if not isinstance(method, str):
+        raise TypeError(f"method: expected its name, a string, got {method!r}.")
     for _, tensor in walk_tensors(returned, ""):
         setattr(tensor, MARKER, method)
     return returned
@@ -47,6 +52,9 @@ def origin_of(tensor: torch.Tensor) -> str | None:
 
     Args:
         tensor: Any tensor.
+
+    Raises:
+        TypeError: If it is not a tensor.
 
     Examples:
         ```python
@@ -62,5 +70,7 @@ def origin_of(tensor: torch.Tensor) -> str | None:
         LSTMPolicyBundle.initial_hidden None
         ```
     """
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"tensor: expected a torch.Tensor, got a {type(tensor).__name__}.")
     marker: Any = getattr(tensor, MARKER, None)
     return marker if isinstance(marker, str) else None

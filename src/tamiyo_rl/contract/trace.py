@@ -152,7 +152,10 @@ def _inference_tensors(values: Mapping[str, object]) -> Iterator[tuple[str, torc
 
 
 def _shares_storage(source: torch.Tensor, tensor: torch.Tensor) -> bool:
-    return source.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
+    try:
+        return source.untyped_storage() is tensor.untyped_storage()
+    except NotImplementedError:  # sparse, opaque and vmapped tensors have none
+        return False
 
 
 def _name(func: Callable[..., Any]) -> str:

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def verify(device: str = "cpu", families: Sequence[str] = ()) -> Iterator[Result
         families: Names of families; none for all.
 
     Raises:
+        TypeError: If `families` is not a list of names.
         ValueError: If there is no such family, or no such device on this machine.
 
     Examples:
@@ -74,7 +75,9 @@ def verify(device: str = "cpu", families: Sequence[str] = ()) -> Iterator[Result
         cores.gru raises in forward
         ```
     """
-    for family in families:
+    if isinstance(families, str) or not isinstance(families, Iterable):
+        raise TypeError(f"families: expected a list of families, got {families!r}.")
+    for family in (families := tuple(families)):
         if family not in FAMILIES:
             raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}.")
     _require_device(device)
@@ -82,7 +85,15 @@ def verify(device: str = "cpu", families: Sequence[str] = ()) -> Iterator[Result
 
 
 def summary(results: Sequence[Result]) -> dict[str, Any]:
-    """Count what was noticed, and what a marker or `is_inference()` alone would have noticed."""
+    """Count what was noticed, and what a marker or `is_inference()` alone would have noticed.
+
+    Args:
+        results: What `verify` yielded.
+
+    Raises:
+        TypeError: If something else is among the results.
+    """
+    results = _require_results(results)
     misuses = [r for r in results if r.crossing.verdict == "misuse"]
     silent = [r for r in misuses if r.observation.seen == "silently wrong"]
     correct = [r for r in results if r.crossing.verdict == "correct"]
@@ -96,7 +107,18 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def record(results: Sequence[Result], device: str) -> dict[str, Any]:
-    """Describe a run: when, with what, and what was seen."""
+    """Describe a run: when, with what, and what was seen.
+
+    Args:
+        results: What `verify` yielded.
+        device: What it ran on.
+
+    Raises:
+        TypeError: If something else is among the results.
+        ValueError: If this machine has no such device.
+    """
+    results = _require_results(results)
+    _require_device(device)
     return {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "torch": torch.__version__,
@@ -109,9 +131,25 @@ def record(results: Sequence[Result], device: str) -> dict[str, Any]:
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Write a record whole, or not at all."""
+    """Write a record whole, or not at all.
+
+    Args:
+        path: Where it goes.
+        content: What `record` returned.
+
+    Raises:
+        TypeError: If it is not a `Path`, or the content is not made of plain values.
+        ValueError: If the path cannot be written.
+    """
+    require_writable(path)
+    try:
+        text = json.dumps(content, indent=1) + "\n"
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"content: expected plain values, as record() returns, got {error}"
+        ) from error
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=1) + "\n")
+        file.write(text)
     Path(file.name).replace(path)
 
 
@@ -120,7 +158,13 @@ def require_writable(path: Path) -> None:
 
     Args:
         path: Where it shall go.
+
+    Raises:
+        TypeError: If it is not a `Path`.
+        ValueError: If it is a folder, or its folder cannot be written.
     """
+    if not isinstance(path, Path):
+        raise TypeError(f"path: expected a pathlib.Path, got {path!r}.")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ValueError(f"json: expected a file in a folder that can be written, got {path}.")
 
@@ -135,13 +179,21 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
     }
 
 
+def _require_results(results: Iterable[Result]) -> list[Result]:
+    results = list(results) if isinstance(results, Iterable) else [results]
+    for result in results:
+        if not isinstance(result, Result):
+            raise TypeError(f"results: expected what verify() yields, got {result!r}.")
+    return results
+
+
 def _require_device(device: str) -> None:
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not available.get(device):
+    if not isinstance(device, str) or not available.get(device):
         there = ", ".join(name for name, is_there in available.items() if is_there)
         raise ValueError(f"device: expected one that this machine has ({there}), got {device!r}.")
 
