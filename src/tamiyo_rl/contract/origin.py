@@ -42,9 +42,19 @@ def mark_origin(returned: T, method: str) -> T:
     """
     if not isinstance(method, str):
         raise TypeError(f"method: expected its name, a string, got {method!r}.")
-    for _, tensor in walk_tensors(returned, ""):
-        setattr(tensor, MARKER, method)
+    mark_tensors(method, *(tensor for _, tensor in walk_tensors(returned, "")))
     return returned
+
+
+def mark_tensors(method: str, *tensors: torch.Tensor) -> None:
+    """Write `method` on tensors, as `mark_origin` does on any nesting of them.
+
+    Args:
+        method: The method's name.
+        *tensors: What it returns.
+    """
+    for tensor in tensors:
+        setattr(tensor, MARKER, method)
 
 
 def origin_of(tensor: torch.Tensor) -> str | None:

@@ -63,6 +63,11 @@ class EpisodePlan:
         batch, time = self.episode_starts.shape
         return batch, time
 
+    @property
+    def continued_rows(self) -> list[int]:
+        """Rows that continue an episode at step 0: their state is that of the rollout."""
+        return (~self.episode_starts[:, 0]).nonzero().flatten().tolist()
+
     def rows(self, index: torch.Tensor) -> EpisodePlan:
         """Return the plan of some rows of the batch.
 

@@ -244,19 +244,24 @@ class EpisodicLSTM(nn.LSTM):
         starts: torch.Tensor | EpisodePlan | None,
     ) -> HiddenState:
         """Return the state before step 0: the initial one where a row starts an episode there."""
-        initial = self.initial_state(batch_size)
         if hidden is None:
-            return initial
-        for name, part, like in zip("hc", hidden, initial, strict=True):
-            if part.shape != like.shape:
+            return self.initial_state(batch_size)
+        shape = (self.num_layers, batch_size, self.hidden_size)
+        for name, part in zip("hc", hidden, strict=True):
+            if part.shape != shape:
                 raise ValueError(
-                    f"hidden: expected {name} of [layers, B, hidden] = {list(like.shape)}, got "
+                    f"hidden: expected {name} of [layers, B, hidden] = {list(shape)}, got "
                     f"{list(part.shape)}."
                 )
         if starts is None:
             return HiddenState(*hidden)
-        first = starts.first(initial.h.device) if isinstance(starts, EpisodePlan) else starts[:, :1]
-        first = first.to(initial.h.device)
+        device = hidden[0].device
+        first = (
+            starts.first(device) if isinstance(starts, EpisodePlan) else starts[:, :1].to(device)
+        )
+        if not self.learns_initial_state:
+            return HiddenState(*(part.masked_fill(first, 0) for part in hidden))
+        initial = self.initial_state(batch_size)
         h, c = (torch.where(first, new, old) for new, old in zip(initial, hidden, strict=True))
         return HiddenState(h, c)
 

@@ -6,7 +6,7 @@ import math
 import operator
 import reprlib
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeGuard
 
 import torch
@@ -37,7 +37,7 @@ class InputChecks:
         device: Device of the parameters.
         dtype: Floating point type of the parameters.
         read_values: Whether to read values too (range, NaN, masks); CUDA waits for that.
-        steps: Sizes of the leading dimensions, `(B,)` or `(B, T)`; known once features are.
+        steps: Sizes of the leading dimensions, `(B,)` or `(B, T)`.
     """
 
     feature_dim: int
@@ -47,18 +47,7 @@ class InputChecks:
     device: torch.device
     dtype: torch.dtype
     read_values: bool
-    steps: tuple[int, ...] = ()
-
-    def for_steps_of(self, features: object, *dims: str) -> InputChecks:
-        """Return the checks for a call with these features, whose leading dimensions are `dims`."""
-        shape = dict.fromkeys(dims) | {"features": self.feature_dim}
-        steps = tuple(require_shape("features", features, shape).shape[:-1])
-        if 0 in steps:
-            raise ValueError(
-                f"features: expected at least one row and one step, got {list(features.shape)}. "  # type: ignore[attr-defined]
-                "Leave the call out where there is nothing to evaluate."
-            )
-        return replace(self, steps=steps)
+    steps: tuple[int, ...]
 
     def features(self, features: torch.Tensor) -> torch.Tensor:
         """Return the features in the policy's dtype."""
@@ -167,7 +156,7 @@ class InputChecks:
     def _require_finite(self, path: str, tensor: torch.Tensor) -> None:
         if not self.read_values or tensor.is_meta or not tensor.is_floating_point():
             return
-        if not math.isfinite(tensor.detach().sum()):  # one pass; a sum of huge numbers may overflow
+        if not math.isfinite(tensor.sum().item()):  # one pass; a sum of huge numbers may overflow
             self._require(path, tensor, tensor.isfinite(), "finite numbers")
 
     def _require(self, path: str, tensor: torch.Tensor, valid: torch.Tensor, expected: str) -> None:
@@ -177,6 +166,24 @@ class InputChecks:
         place = (~valid).nonzero()[0].tolist()
         got = tensor[tuple(place)].tolist()
         raise ValueError(f"{path}: expected {expected}, got {got} at index {place}.")
+
+
+def require_steps(features: object, dims: tuple[str, ...], feature_dim: int) -> tuple[int, ...]:
+    """Return the sizes of the leading dimensions of `features`, each at least 1.
+
+    Args:
+        features: What was passed.
+        dims: Names of the leading dimensions.
+        feature_dim: Features of one step.
+    """
+    shape = dict.fromkeys(dims) | {"features": feature_dim}
+    steps = require_shape("features", features, shape).shape[:-1]
+    if 0 in steps:
+        raise ValueError(
+            f"features: expected at least one row and one step, got {[*steps, feature_dim]}. "
+            "Leave the call out where there is nothing to evaluate."
+        )
+    return steps
 
 
 def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> torch.Tensor:

@@ -15,7 +15,7 @@ from tamiyo_rl.contract.guard import (
     guard_training_inputs,
     require_graph,
 )
-from tamiyo_rl.contract.origin import mark_origin
+from tamiyo_rl.contract.origin import mark_origin, mark_tensors
 from tamiyo_rl.policy.action_heads import ActionHeads
 from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.inputs import (
@@ -23,6 +23,7 @@ from tamiyo_rl.policy.inputs import (
     require_action_dims,
     require_bool,
     require_positive,
+    require_steps,
 )
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.network_holder import NetworkHolder
@@ -237,10 +238,11 @@ class LSTMPolicyBundle(NetworkHolder):
         log_probs = self.heads.log_probs(logits, masks)
         action = self.heads.mode(log_probs) if deterministic else self.heads.sample(log_probs)
         log_prob = self.heads.log_prob(log_probs, action)
-        result = ActionResult(
-            self.heads.by_name(action), self.heads.by_name(log_prob), value, state
+        actions, by_head = self.heads.by_name(action), self.heads.by_name(log_prob)
+        mark_tensors(
+            "LSTMPolicyBundle.get_action", *actions.values(), *by_head.values(), value, *state
         )
-        return mark_origin(result, "LSTMPolicyBundle.get_action")
+        return ActionResult(actions, by_head, value, state)
 
     @torch.inference_mode()
     def get_value(
@@ -295,7 +297,7 @@ class LSTMPolicyBundle(NetworkHolder):
             ValueError: If an argument has the wrong shape, device or values, or a learned initial
                 state comes with `hidden` and no `episode_starts`.
         """
-        checks = self._checks().for_steps_of(features, "batch", "time")
+        checks = self._checks(features, "batch", "time")
         masks = checks.masks(masks)
         logits, value, state = self._sequences(checks, features, hidden, episode_starts)
         by_head = self.heads.split(self.heads.masked_logits(logits, masks))
@@ -330,7 +332,7 @@ class LSTMPolicyBundle(NetworkHolder):
             ValueError: If an argument has the wrong shape, device or values, or a learned initial
                 state comes with `hidden` and no `episode_starts`.
         """
-        checks = self._checks().for_steps_of(features, "batch", "time")
+        checks = self._checks(features, "batch", "time")
         masks = checks.masks(masks)
         chosen = self.heads.stack(checks.actions(actions, masks))
         logits, value, state = self._sequences(checks, features, hidden, episode_starts)
@@ -338,15 +340,18 @@ class LSTMPolicyBundle(NetworkHolder):
         log_prob = self.heads.by_name(self.heads.log_prob(log_probs, chosen))
         return EvalResult(log_prob, self.heads.by_name(self.heads.entropy(log_probs)), value, state)
 
-    def _checks(self) -> InputChecks:
+    def _checks(self, features: object, *dims: str) -> InputChecks:
+        """Return the checks of a call with these features, whose leading dimensions are `dims`."""
+        weight = self._module.core.weight_hh_l0
         return InputChecks(
             feature_dim=self.feature_dim,
-            action_dims=self.action_dims,
+            action_dims=self.heads.action_dims,
             num_layers=self.num_lstm_layers,
             hidden_dim=self.hidden_dim,
-            device=self.device,
-            dtype=self.dtype,
+            device=weight.device,
+            dtype=weight.dtype,
             read_values=self.validate,
+            steps=require_steps(features, dims, self.feature_dim),
         )
 
     def _step(
@@ -357,7 +362,7 @@ class LSTMPolicyBundle(NetworkHolder):
         starts: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState, HeadTensors | None]:
         """Run one checked step of the rollout: logits `[B, total]`, value `[B]`, state, masks."""
-        checks = self._checks().for_steps_of(features, "batch")
+        checks = self._checks(features, "batch")
         masks = checks.masks(masks)
         if starts is None:
             starts = features.new_zeros(features.shape[0], dtype=torch.bool)
@@ -399,34 +404,36 @@ class LSTMPolicyBundle(NetworkHolder):
 
     def _require_known_state(self, hidden: HiddenState | None, plan: EpisodePlan | None) -> None:
         """Refuse or report a training call whose first states are not the rollout's (C5)."""
-        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        if not trains or self.device.type == "meta":
-            return
-        if hidden is not None and plan is None and self.learn_initial_hidden:
+        if self.learn_initial_hidden and hidden is not None and plan is None and self._trains():
             raise ValueError(
                 "episode_starts: expected a tensor with hidden, since the initial state is "
                 "learned, got None. A copy of initial_hidden() would cut its gradient: say where "
                 "episodes begin, or pass hidden=None."
             )
-        if hidden is None and plan is not None and not bool(plan.episode_starts[:, 0].all()):
-            rows = (~plan.episode_starts[:, 0]).nonzero().flatten().tolist()
+        if hidden is None and plan is not None and plan.continued_rows and self._trains():
             warnings.warn(
-                f"hidden is None, but rows {rows} do not start an episode at step 0"
+                f"hidden is None, but rows {plan.continued_rows} do not start an episode at step 0"
                 "\n  lost: the state that the rollout had there; they begin from the initial state"
                 "\n  do: pass the hidden state before these steps, as RolloutBuffer does",
                 MissingHiddenWarning,
                 stacklevel=5,
             )
 
+    def _trains(self) -> bool:
+        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        return trains and self.device.type != "meta"
+
     def _require_graphs(self, logits: torch.Tensor, value: torch.Tensor) -> None:
         """Raise where an output has no graph although parameters behind it train (C8)."""
-        trunk = [
-            *self._module.encoder.parameters(),
-            *chain.from_iterable(self._module.core.all_weights),
-        ]
         for which, output, head in (
             ("the logits do not require", logits, self._module.policy_head),
             ("the value does not require", value, self._module.value_head),
         ):
-            if any(p.requires_grad for p in (*trunk, *head.parameters())):
+            if not output.requires_grad and self._trains_behind(head):
                 require_graph("LSTMPolicyBundle.network", which, output)
+
+    def _trains_behind(self, head: nn.Module) -> bool:
+        module = self._module
+        weights = chain.from_iterable(module.core.all_weights)
+        behind = chain(module.encoder.parameters(), weights, head.parameters())
+        return any(parameter.requires_grad for parameter in behind)

@@ -92,10 +92,9 @@ class FactoredRecurrentActorCritic(nn.Module):
         episode_starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         outputs, to_batch, state = self.core.forward_in_lanes(encoded, hidden, episode_starts)
-        heads = self.policy_head, self.value_head
-        weight, bias = (torch.cat([getattr(h, name) for h in heads]) for name in ("weight", "bias"))
-        both = to_batch(nn.functional.linear(outputs, weight, bias))  # one matrix product
-        return both[..., :-1], both[..., -1], state
+        # Two products: in one, a loss on the value alone would seem to reach the policy's head.
+        logits, value = (to_batch(head(outputs)) for head in (self.policy_head, self.value_head))
+        return logits, value.squeeze(-1), state
 
     def _initialise(self) -> None:
         """Start from an almost uniform policy, as PPO implementations do."""

@@ -242,6 +242,9 @@ def _refused(
 
 def unwrap(network: nn.Module) -> nn.Module:
     """Return the module inside wrappers that hold it as `.module`."""
-    while isinstance(inner := getattr(network, "module", None), nn.Module):
+    while not isinstance(network, FactoredRecurrentActorCritic):  # looked at first: it is fast
+        inner = getattr(network, "module", None)
+        if not isinstance(inner, nn.Module):
+            break
         network = inner
     return network
