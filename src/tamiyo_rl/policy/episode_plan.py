@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 
-from tamiyo_rl.policy.packing import Packing, Piece, best_packing
+from tamiyo_rl.policy.packing import Packing, Pieces, best_packing
 
 # Time of one LSTM step with no lanes, in times of one lane: measured on a CPU with one thread;
 # assumed for other devices, which work on many lanes at once.
@@ -97,17 +98,15 @@ class EpisodePlan:
         )
         return _lay_out(pieces, packing, self.shape, device)
 
-    def _pieces(self) -> list[Piece]:
+    def _pieces(self) -> Pieces:
         """Cut each row at its episode starts."""
         batch, time = self.shape
         cuts = self.episode_starts.clone()
         cuts[:, 0] = True  # a row begins a piece, whether or not an episode begins there
-        begins = cuts.flatten().nonzero().flatten().tolist()
-        ends = [*begins[1:], batch * time]
-        return [
-            Piece(begin, end - begin, begin % time == 0, end % time == 0)
-            for begin, end in zip(begins, ends, strict=True)
-        ]
+        begin = cuts.flatten().nonzero().flatten().tolist()
+        length = [after - before for before, after in pairwise([*begin, batch * time])]
+        ends = cuts.sum(dim=1).cumsum(dim=0).tolist()
+        return Pieces(begin, length, [0, *ends[:-1]], [end - 1 for end in ends])
 
 
 def _is_bool_matrix(value: object) -> bool:
@@ -135,19 +134,19 @@ class Layout(NamedTuple):
 
 
 def _lay_out(
-    pieces: list[Piece], packing: Packing, shape: tuple[int, int], device: torch.device
+    pieces: Pieces, packing: Packing, shape: tuple[int, int], device: torch.device
 ) -> Layout:
-    lanes, (batch, time) = packing.lanes, shape
-    lane, step = (_as_index(column) for column in zip(*packing.places, strict=True))
-    begin, length = (_as_index(column) for column in list(zip(*pieces, strict=True))[:2])
+    lanes, total = packing.lanes, shape[0] * shape[1]
+    lane, step = _as_index(packing.lane), _as_index(packing.step)
+    begin, length = _as_index(pieces.begin), _as_index(pieces.length)
     place = step * lanes + lane
     # The steps of a piece lie `lanes` places apart, from its first place on.
     real = (place - begin * lanes).repeat_interleave(length)
-    real.add_(torch.arange(batch * time, device="cpu"), alpha=lanes)
+    real.add_(torch.arange(total, device="cpu"), alpha=lanes)
     kind = torch.ones(packing.steps * lanes, dtype=torch.int64, device="cpu")
     kind.index_fill_(0, (place - lanes)[step > 0], 2).index_fill_(0, real, 0)
     fresh = torch.zeros(lanes, dtype=torch.bool, device="cpu").index_fill_(0, lane[step == 0], 1)
-    last = lane[(begin + length) % time == 0]
+    last = lane[_as_index(pieces.lasts)]
     return Layout(lanes, *(_upload(tensor, device) for tensor in (real, kind, fresh, last)))
 
 
