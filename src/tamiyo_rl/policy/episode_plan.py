@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -96,7 +95,7 @@ class EpisodePlan:
             separators=2 if learned else 1,
             step_cost=LANES_PER_STEP_CPU if device.type == "cpu" else LANES_PER_STEP,
         )
-        return _lay_out(pieces, packing, self.shape, device)
+        return _lay_out(pieces, packing, device)
 
     def _pieces(self) -> Pieces:
         """Cut each row at its episode starts."""
@@ -120,7 +119,7 @@ class Layout(NamedTuple):
     Attributes:
         lanes: Number of lanes; lane b begins with the first piece of row b.
         real: `[B * T]` int64, the place of each step of the batch, row by row.
-        kind: `[places]` int64: 0 for a step of the batch, 1 for a separator that zeroes the state,
+        kind: `[places]` uint8: 0 for a step of the batch, 1 for a separator that zeroes the state,
             2 for one right before a piece, which writes a learned state.
         fresh: `[lanes]` bool, true where a lane begins with a piece that starts an episode.
         last: `[B]` int64, the lane at whose end each row ends.
@@ -133,25 +132,27 @@ class Layout(NamedTuple):
     last: torch.Tensor
 
 
-def _lay_out(
-    pieces: Pieces, packing: Packing, shape: tuple[int, int], device: torch.device
-) -> Layout:
-    lanes, total = packing.lanes, shape[0] * shape[1]
-    lane, step = _as_index(packing.lane), _as_index(packing.step)
-    begin, length = _as_index(pieces.begin), _as_index(pieces.length)
-    place = step * lanes + lane
+def _lay_out(pieces: Pieces, packing: Packing, device: torch.device) -> Layout:
+    lanes = packing.lanes
+    starts = list(zip(packing.lane, packing.step, strict=True))
+    place = [step * lanes + lane for lane, step in starts]
     # The steps of a piece lie `lanes` places apart, from its first place on.
-    real = (place - begin * lanes).repeat_interleave(length)
-    real.add_(torch.arange(total, device="cpu"), alpha=lanes)
-    kind = torch.ones(packing.steps * lanes, dtype=torch.int64, device="cpu")
-    kind.index_fill_(0, (place - lanes)[step > 0], 2).index_fill_(0, real, 0)
-    fresh = torch.zeros(lanes, dtype=torch.bool, device="cpu").index_fill_(0, lane[step == 0], 1)
-    last = lane[_as_index(pieces.lasts)]
+    origin = [p - begin * lanes for p, begin in zip(place, pieces.begin, strict=True)]
+    real = _as_index(origin).repeat_interleave(_as_index(pieces.length))
+    real.add_(torch.arange(len(real), device="cpu"), alpha=lanes)
+    kind = torch.ones(packing.steps * lanes, dtype=torch.uint8, device="cpu")
+    kind[_as_index([p - lanes for p in place if p >= lanes])] = 2
+    kind.index_fill_(0, real, 0)
+    fresh = torch.zeros(lanes, dtype=torch.bool, device="cpu")
+    fresh[_as_index([lane for lane, step in starts if not step])] = True
+    last = _as_index([packing.lane[piece] for piece in pieces.lasts])
     return Layout(lanes, *(_upload(tensor, device) for tensor in (real, kind, fresh, last)))
 
 
-def _as_index(values: Iterable[int]) -> torch.Tensor:
+def _as_index(values: list[int]) -> torch.Tensor:
     """Make an int64 tensor, several times faster than `torch.tensor` reads a list."""
+    if not values:
+        return torch.zeros(0, dtype=torch.int64, device="cpu")
     return torch.frombuffer(array("q", values), dtype=torch.int64)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from tamiyo_rl.policy.episode_plan import Layout
 
@@ -52,11 +53,9 @@ def kind_columns(layout: Layout, weight: torch.Tensor, *, learned: bool) -> torc
     Returns:
         `[places, 1]`, 1 at every separator; or `[places, 3]`: real, zeroing, writing.
     """
-    kinds = weight.new_ones(3, 1)
-    kinds[0] = 0
-    if learned:
-        kinds = torch.eye(3, dtype=weight.dtype, device=weight.device)
-    return kinds.index_select(0, layout.kind)
+    if not learned:
+        return layout.kind.bool().to(weight.dtype).unsqueeze(1)
+    return nn.functional.one_hot(layout.kind.long(), 3).to(weight.dtype)
 
 
 def augmented_weights(
