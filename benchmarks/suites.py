@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import guard, rollout, rollout_peers, scaling
+from benchmarks import end_to_end, guard, rollout, rollout_peers, scaling
 from benchmarks.rollout_env import ENVIRONMENTS
 from benchmarks.timing import median_times
 from benchmarks.update.by_hand import Packed, RawLSTM, SplitAndPad, StepLoop
@@ -63,6 +63,19 @@ def collection(rounds: int, console: Console) -> dict[str, Any]:
     return {"cases": [{"seconds": seconds}]}
 
 
+def solving(rounds: int, console: Console) -> dict[str, Any]:
+    """Train each task until it is solved, by each method in turn, over the seeds."""
+    del rounds  # the seeds are the rounds
+    cases = []
+    for name, task in end_to_end.TASKS.items():
+        for seed in end_to_end.SEEDS:
+            for method in end_to_end.METHODS:
+                outcome = end_to_end.time_to_solve(method, task, seed)
+                cases.append({"task": name, "seed": seed, "method": method, **outcome._asdict()})
+                console.print(cases[-1], highlight=False)
+    return {"cases": cases}
+
+
 def guarding(rounds: int, console: Console) -> dict[str, Any]:
     """Time `evaluate_actions` with its guard and without, and the guard around nothing."""
     methods = guard.make_guarded_and_unguarded() | {"guard alone": guard.guard_alone()}
@@ -105,6 +118,7 @@ def _show(console: Console, title: str, seconds: Mapping[str, float]) -> None:
 SUITES: dict[str, Callable[[int, Console], dict[str, Any]]] = {
     "update": update,
     "rollout": collection,
+    "end to end": solving,
     "guard": guarding,
     "scaling": growth,
 }

@@ -1,0 +1,159 @@
+"""Training until a task is solved: ours, and sb3-contrib as its users run it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from numpy.typing import NDArray
+from sb3_contrib import RecurrentPPO as SB3RecurrentPPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import get_linear_fn
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import nn
+
+from benchmarks.delayed_recall import DelayedRecall
+from tamiyo_rl import LSTMPolicyBundle
+from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_cartpole_without_velocities
+
+ENVIRONMENTS, SEEDS, WINDOW = 8, (0, 1, 2), 20
+
+
+class Task(NamedTuple):
+    """What is solved once the last twenty episodes of training return enough on average.
+
+    Attributes:
+        solved_at: The mean return.
+        limit: Steps after which training is given up.
+        make_vector: Makes the environments for us.
+        make_single: Makes one environment for sb3-contrib, which puts eight side by side.
+    """
+
+    solved_at: float
+    limit: int
+    make_vector: Callable[[], VectorEnv[Any, Any, Any]]
+    make_single: Callable[[], gymnasium.Env[Any, Any]]
+
+
+class WithoutVelocities(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """`CartPole-v1` that shows the two positions alone."""
+
+    def __init__(self) -> None:
+        super().__init__(gymnasium.make("CartPole-v1"))
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+
+    def observation(self, observation: NDArray[Any]) -> NDArray[Any]:
+        """Return the positions."""
+        return observation[[0, 2]]
+
+
+TASKS = {
+    "CartPole without velocities": Task(
+        475.0, 150_000, lambda: make_cartpole_without_velocities(ENVIRONMENTS), WithoutVelocities
+    ),
+    "delayed recall": Task(
+        0.95, 150_000, lambda: SyncVectorEnv([DelayedRecall] * ENVIRONMENTS), DelayedRecall
+    ),
+}
+
+
+class Outcome(NamedTuple):
+    """How a training went.
+
+    Attributes:
+        solved: Whether the task was solved within the limit.
+        steps: Environment steps until then, or the limit.
+        seconds: Wall time until then.
+        processor_seconds: Time of the processor: what others ran meanwhile does not count.
+    """
+
+    solved: bool
+    steps: int
+    seconds: float
+    processor_seconds: float
+
+
+def train_ours(task: Task, seed: int) -> Iterator[tuple[int, float]]:
+    """Train with the defaults of the command, yielding steps and mean return."""
+    torch.manual_seed(seed)
+    envs = RecordEpisodeStatistics(task.make_vector(), buffer_length=WINDOW)
+    bundle = LSTMPolicyBundle.from_spaces(
+        envs.single_observation_space, envs.single_action_space, hidden_dim=64
+    )
+    trainer = RecurrentPPO(envs, bundle, PPOConfig(seed=seed, total_steps=task.limit))
+    for report in trainer.train():
+        full = len(envs.return_queue) == WINDOW
+        yield report.steps, float(np.mean(envs.return_queue)) if full else -np.inf
+
+
+def train_sb3(task: Task, seed: int) -> Iterator[tuple[int, float]]:
+    """Train with the settings that its authors tuned for CartPole without velocities.
+
+    They are those of `CartPoleNoVel-v1` in RL Baselines3 Zoo, `hyperparams/ppo_lstm.yml`.
+    """
+    envs = VecNormalize(make_vec_env(task.make_single, ENVIRONMENTS, seed=seed), gamma=0.98)
+    policy = {
+        "ortho_init": False,
+        "activation_fn": nn.ReLU,
+        "lstm_hidden_size": 64,
+        "enable_critic_lstm": True,
+        "net_arch": {"pi": [64], "vf": [64]},
+    }
+    algorithm = SB3RecurrentPPO(
+        "MlpLstmPolicy",
+        envs,
+        n_steps=32,
+        batch_size=256,
+        gae_lambda=0.8,
+        gamma=0.98,
+        n_epochs=20,
+        learning_rate=get_linear_fn(1e-3, 0.0, 1.0),
+        clip_range=get_linear_fn(0.2, 0.0, 1.0),
+        policy_kwargs=policy,
+        stats_window_size=WINDOW,
+        seed=seed,
+        device="cpu",
+    )
+    history = History(task.solved_at)
+    algorithm.learn(task.limit, callback=history)
+    yield from history.reached
+
+
+class History(BaseCallback):
+    """Notes steps and mean return after each rollout, and ends training where it is solved."""
+
+    def __init__(self, solved_at: float) -> None:
+        super().__init__()
+        self.solved_at = solved_at
+        self.reached: list[tuple[int, float]] = []
+
+    def _on_step(self) -> bool:
+        return not self.reached or self.reached[-1][1] < self.solved_at
+
+    def _on_rollout_end(self) -> None:
+        returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
+        mean = float(np.mean(returns)) if len(returns) == WINDOW else -np.inf
+        self.reached.append((self.num_timesteps, mean))
+
+
+METHODS = {"tamiyo-rl": train_ours, "sb3-contrib": train_sb3}
+
+
+def time_to_solve(method: str, task: Task, seed: int) -> Outcome:
+    """Train until the task is solved, or given up."""
+    wall, processor = time.perf_counter(), time.process_time()
+    reached = [(0, -np.inf)]
+    for point in METHODS[method](task, seed):
+        reached.append(point)
+        if point[1] >= task.solved_at:
+            break
+    steps, mean = reached[-1]
+    seconds, processor_seconds = time.perf_counter() - wall, time.process_time() - processor
+    return Outcome(mean >= task.solved_at, steps, seconds, processor_seconds)
