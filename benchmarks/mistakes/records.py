@@ -1,0 +1,62 @@
+"""The records of the runs: a small CSV file for each, and the table that the site shows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tamiyo_rl.training import UpdateReport
+
+FOLDER = Path(__file__).parent / "records"
+HEADER = ("seed", "steps", "episode_return", "first_ratio_error")
+
+
+class Curve(NamedTuple):
+    """One training: the steps, the mean return of the last 100 episodes, the first ratio's error.
+
+    Attributes:
+        steps: After each update.
+        returns: Mean of the last 100 episodes.
+        ratio_errors: In the first minibatch of each update.
+    """
+
+    steps: list[int]
+    returns: list[float]
+    ratio_errors: list[float]
+
+
+def write(name: str, reports: Iterable[tuple[int, UpdateReport]]) -> None:
+    """Write the reports of a run, each with its seed, to four digits."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        for seed, report in reports:
+            numbers = (report.episode_return, report.first_ratio_error)
+            writer.writerow([seed, report.steps, *(f"{number:.4g}" for number in numbers)])
+
+
+def read(name: str) -> list[Curve]:
+    """Read the curves of a run, one for each seed."""
+    curves: dict[str, Curve] = {}
+    with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            curve = curves.setdefault(row["seed"], Curve([], [], []))
+            curve.steps.append(int(row["steps"]))
+            curve.returns.append(float(row["episode_return"]))
+            curve.ratio_errors.append(float(row["first_ratio_error"]))
+    return list(curves.values())
+
+
+def table(names: Iterable[str]) -> Iterator[str]:
+    """Write a row for each run: its last returns, and how far the first ratio came from 1."""
+    yield "| run | seeds | return at the end | lowest | highest | first ratio off by at most |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name in names:
+        curves = read(name)
+        last = [curve.returns[-1] for curve in curves]
+        cells = [f"{x:.3g}" for x in (sum(last) / len(last), min(last), max(last))]
+        error = max(max(curve.ratio_errors) for curve in curves)
+        yield "| " + " | ".join([name, str(len(curves)), *cells, f"{error:.1g}"]) + " |"
