@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from tamiyo_rl.training import UpdateReport
@@ -51,12 +52,13 @@ def read(name: str) -> list[Curve]:
 
 
 def table(names: Iterable[str]) -> Iterator[str]:
-    """Write a row for each run: its last returns, and how far the first ratio came from 1."""
-    yield "| run | seeds | return at the end | lowest | highest | first ratio off by at most |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    """Write a row for each run: its returns, and how far the first ratio came from 1."""
+    yield "| run | seeds | first return | last return | lowest | highest | first ratio off by |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for name in names:
         curves = read(name)
-        last = [curve.returns[-1] for curve in curves]
-        cells = [f"{x:.3g}" for x in (sum(last) / len(last), min(last), max(last))]
+        first, last = ([curve.returns[i] for curve in curves] for i in (0, -1))
+        returns = (fmean(first), fmean(last), min(last), max(last))
         error = max(max(curve.ratio_errors) for curve in curves)
-        yield "| " + " | ".join([name, str(len(curves)), *cells, f"{error:.1g}"]) + " |"
+        cells = [name, str(len(curves)), *(f"{x:.3g}" for x in returns), f"{error:.1g}"]
+        yield f"| {' | '.join(cells)} |"
