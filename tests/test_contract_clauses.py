@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tamiyo_rl import ActionHeads, EpisodicLSTM, LSTMPolicyBundle
+from tamiyo_rl import ActionHeads, EpisodicLSTM, HiddenState, LSTMPolicyBundle
 from tamiyo_rl.contract import guard
 from tamiyo_rl.policy import episode_plan, inputs
 from tamiyo_rl.training import RolloutBuffer
@@ -28,7 +29,7 @@ def cited(pattern: str, *folders: str) -> set[str]:
 
 def test_page_docstrings_and_tests_cite_the_same_clauses() -> None:
     on_page = set(SECTIONS)
-    assert on_page == {f"C{number}" for number in range(1, 13)}
+    assert on_page == {f"C{number}" for number in range(1, 14)}
     assert cited(r"\(C\d+(?:, C\d+)*\)|\*\*C\d+\*\*", "src") == on_page
     assert cited(r"mark\.clause\([^)]*\)", "tests") == on_page
 
@@ -141,25 +142,54 @@ def unseeded_sampling(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ActionHeads, "sample", unseeded)
 
 
-ENFORCEMENT: list[tuple[str, Patch]] = [
-    ("C1", ordinary_initial_hidden),
-    ("C2", without_inference_mode("get_action")),
-    ("C2", without_inference_mode("get_value")),
-    ("C3", detached_initial_state),
-    ("C4", blind_guard),
-    ("C5", hidden_decides),
-    ("C5", learned_state_needs_no_starts),
-    ("C6", buffer_under_inference_mode),
-    ("C7", resets_ignored),
-    ("C8", mode_unchecked),
-    ("C9", masks_ignored),
-    ("C9", masks_unchecked),
-    ("C10", shapes_unchecked),
-    ("C10", values_unchecked),
-    ("C11", plain_state_dict),
-    ("C11", nothing_loaded),
-    ("C12", unseeded_sampling),
+def states_keep_the_dtype_they_come_in(patch: pytest.MonkeyPatch) -> None:
+    def run(self: LSTMPolicyBundle, *inputs: Any) -> Any:
+        logits, value, (h, c) = self.network(*inputs)
+        return logits, value, HiddenState(h, c)
+
+    patch.setattr(LSTMPolicyBundle, "_run", run)
+
+
+# What enforces each clause, as the page links it, and how it is taken away.
+ENFORCEMENT: list[tuple[str, str, Patch]] = [
+    ("C1", "policy.LSTMPolicyBundle.initial_hidden", ordinary_initial_hidden),
+    ("C2", "policy.LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
+    ("C2", "policy.LSTMPolicyBundle.get_value", without_inference_mode("get_value")),
+    ("C3", "policy.EpisodicLSTM.initial_state", detached_initial_state),
+    ("C4", "contract.find_inference_tensors", blind_guard),
+    ("C5", "policy.episodic_lstm.EpisodicLSTM._state_before", hidden_decides),
+    (
+        "C5",
+        "policy.lstm_bundle.LSTMPolicyBundle._require_known_state",
+        learned_state_needs_no_starts,
+    ),
+    ("C6", "training.rollout_buffer.RolloutBuffer._gather", buffer_under_inference_mode),
+    ("C7", "policy.EpisodePlan", resets_ignored),
+    ("C8", "contract.guard._require_grad_mode", mode_unchecked),
+    ("C9", "policy.ActionHeads.masked_logits", masks_ignored),
+    ("C9", "policy.inputs.InputChecks.masks", masks_unchecked),
+    ("C10", "policy.inputs.require_shape", shapes_unchecked),
+    ("C10", "policy.inputs.InputChecks._require", values_unchecked),
+    ("C11", "policy.episodic_lstm.EpisodicLSTM._load_from_state_dict", plain_state_dict),
+    ("C11", "policy.LSTMPolicyBundle.load_state_dict", nothing_loaded),
+    ("C12", "policy.ActionHeads.sample", unseeded_sampling),
+    (
+        "C13",
+        "policy.lstm_bundle.LSTMPolicyBundle._run",
+        states_keep_the_dtype_they_come_in,
+    ),
 ]
+
+
+def places_of(enforcer: str) -> list[str]:
+    """Name where an enforcer is shown, and where it is defined."""
+    shown = pkgutil.resolve_name(f"tamiyo_rl.{enforcer}")
+    return [f"tamiyo_rl.{enforcer}", f"{shown.__module__}.{shown.__qualname__}"]
+
+
+def code_at(places: list[str]) -> list[Any]:
+    found = [pkgutil.resolve_name(place) for place in places]
+    return [vars(x)["__init__"] if isinstance(x, type) else x for x in found]
 
 
 @pytest.mark.parametrize("clause", SECTIONS)
@@ -169,12 +199,17 @@ def test_example_of_clause_holds(clause: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clause", "take_away"), ENFORCEMENT, ids=lambda value: getattr(value, "__name__", value)
+    ("clause", "enforcer", "take_away"),
+    ENFORCEMENT,
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_example_fails_without_what_enforces_its_clause(
-    clause: str, take_away: Patch, monkeypatch: pytest.MonkeyPatch
+    clause: str, enforcer: str, take_away: Patch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    places = places_of(enforcer)
+    whole = code_at(places)
     take_away(monkeypatch)
+    assert code_at(places) != whole, "something else was taken away"
     try:
         printed, expected = run_example(clause)
     except Exception:  # noqa: BLE001 - to raise is to fail, whatever it raises
@@ -182,5 +217,7 @@ def test_example_fails_without_what_enforces_its_clause(
     assert printed != expected
 
 
-def test_each_clause_has_its_enforcement_taken_away() -> None:
-    assert {clause for clause, _ in ENFORCEMENT} == set(SECTIONS)
+def test_the_page_links_what_is_taken_away() -> None:
+    for clause, section in SECTIONS.items():
+        linked = re.findall(r"\]\(reference/\w+\.md#tamiyo_rl\.([\w.]+)\)", section)
+        assert linked == [enforcer for name, enforcer, _ in ENFORCEMENT if name == clause], clause

@@ -64,6 +64,8 @@ class LSTMPolicyBundle(NetworkHolder):
     - **C10** Bad input raises before anything runs, and names the argument.
     - **C11** `state_dict` round-trips bit for bit and loads with `weights_only=True`.
     - **C12** Same seed, device and inputs: same outputs.
+    - **C13** The contract holds under `torch.compile`, autocast, `float64` and `bfloat16`, and
+      `DistributedDataParallel`.
 
     Shapes: `B` batch, `T` time, `F` features, `N` actions of a head. Rollout calls take `[B, F]`,
     training calls `[B, T, F]`. The bundle is not an `nn.Module`: it holds one, `network`, which
