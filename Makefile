@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage bench verify docs serve clean
+.PHONY: help demo test lint format coverage bench mistakes figures verify docs serve clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ coverage: $(INSTALLED) ## Require that the documentation alone covers contract/ 
 bench: $(INSTALLED) ## Time the training step and the rollout against peers, and write the page
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
+
+mistakes: $(INSTALLED) ## Train what the page of mistakes shows, with one thread, and draw it
+	$(BIN)/python -m benchmarks.mistakes
+
+figures: $(INSTALLED) ## Draw the figures of the site from the records
+	$(BIN)/python -m benchmarks.mistakes.figures
 
 verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages from the records
 	$(BIN)/tamiyo-rl verify

@@ -70,7 +70,8 @@ def setting(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @contextmanager
 def group_of_one() -> Iterator[None]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]  # torch's stubs leave it out
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from benchmarks.mistakes import figures, records
 from benchmarks.mistakes.policies import (
     InitialStateDetached,
@@ -14,6 +13,7 @@ from benchmarks.mistakes.policies import (
 )
 from benchmarks.mistakes.runs import RUNS, Unaudited
 from benchmarks.mistakes.tasks import make_repeat
+
 from tamiyo_rl import ContractError, LSTMPolicyBundle
 from tamiyo_rl.training import PPOConfig, RecurrentPPO
 

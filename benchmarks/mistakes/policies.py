@@ -40,8 +40,8 @@ class InitialStateDetached(LSTMPolicyBundle):
         """Evaluate with an initial state that is a constant."""
         learned = [p for name, p in self.named_parameters() if "initial" in name]
         for parameter in learned:
-            parameter.requires_grad_(False)
+            parameter.requires_grad = False
         result = super().evaluate_actions(*args, **kwargs)
         for parameter in learned:
-            parameter.requires_grad_(True)
+            parameter.requires_grad = True
         return result
