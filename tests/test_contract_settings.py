@@ -181,6 +181,7 @@ def test_training_sees_what_the_rollout_saw(setting: str, learned: bool) -> None
         result.joint_log_prob.to(batch.log_prob), batch.log_prob, rtol=0, atol=tolerance
     )
     torch.testing.assert_close(result.value.to(batch.value), batch.value, rtol=0, atol=tolerance)
+    assert {result.hidden.h.dtype, result.hidden.c.dtype} == {policy.bundle.dtype}
 
 
 @pytest.mark.clause("C8")
@@ -210,6 +211,7 @@ def test_a_masked_action_has_probability_zero(setting: str) -> None:
 def test_the_state_dict_is_that_of_the_plain_bundle(setting: str) -> None:
     policy, plain = Setting(setting, learned=True), Setting("plain", learned=True)
     plain.bundle.to(policy.bundle.dtype).load_state_dict(policy.bundle.state_dict())
+    assert policy.bundle.is_compiled == (setting == "compiled")
     pairs = zip(policy.bundle.parameters(), plain.bundle.parameters(), strict=True)
     assert all(a.equal(b) for a, b in pairs)
 
