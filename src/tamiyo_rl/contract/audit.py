@@ -276,8 +276,6 @@ def check_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, *, tolerance: float
         ```
     """
     _require_ratio(ratio, log_prob, tolerance)
-    if ratio.is_meta:
-        return
     error = float((ratio.detach() - 1).abs().max())
     if not error <= tolerance:
         raise ContractError(
@@ -303,9 +301,9 @@ def _require_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, tolerance: float
             f"ratio: expected the shape of log_prob, {list(log_prob.shape)}, got "
             f"{list(ratio.shape)}."
         )
-    if not ratio.numel() or ratio.device != log_prob.device:
+    if not ratio.numel() or ratio.device != log_prob.device or ratio.is_meta:
         raise ValueError(
-            f"ratio: expected at least one number on {log_prob.device}, where log_prob is, got "
+            f"ratio: expected at least one value on {log_prob.device}, where log_prob is, got "
             f"{list(ratio.shape)} on {ratio.device}."
         )
     if not isinstance(tolerance, int | float) or not tolerance >= 0:

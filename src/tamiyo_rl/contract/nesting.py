@@ -47,6 +47,22 @@ def replace_tensors(
     """Return `value` with each tensor passed through `replace`; what does not change is kept.
 
     What stands at two places is replaced by one thing at both.
+
+    Examples:
+        ```python
+        from types import MappingProxyType, SimpleNamespace
+
+        import torch
+        from tamiyo_rl.contract.nesting import replace_tensors
+
+        batch = (MappingProxyType({"x": torch.zeros(2)}), SimpleNamespace(y=torch.zeros(2).max(0)))
+        fixed, named = replace_tensors(batch, torch.Tensor.clone)
+        print(type(fixed).__name__, type(named).__name__, type(named.y).__name__)
+        ```
+
+        ```text
+        mappingproxy SimpleNamespace max
+        ```
     """
     replaced = {} if replaced is None else replaced
     if id(value) not in replaced:

@@ -120,13 +120,14 @@ class NetworkHolder:
             ValueError: If this machine has no such device, or the dtype is not one of float16,
                 bfloat16, float32 and float64; the network is then where it was.
         """
+        expected = "a device of this machine, or a floating point dtype of 16 to 64 bits"
         trial = nn.ParameterList([torch.empty(1, device=self.device, dtype=self.dtype)])
         try:
             dtype = trial.to(*args, **kwargs)[0].dtype
         except Exception as error:
-            raise _refused("to", "a device or dtype of this machine", args, kwargs) from error
+            raise _refused("to", expected, args, kwargs) from error
         if dtype not in FLOAT_DTYPES:
-            raise _refused("to", "a floating point dtype of 16 bits or more", args, kwargs)
+            raise _refused("to", expected, args, kwargs)
         self.network.to(*args, **kwargs)
         return self
 

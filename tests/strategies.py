@@ -1,0 +1,158 @@
+"""Bad input, generated, and the property that every public call has: a result, or our own error."""
+
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import tamiyo_rl
+from tamiyo_rl import ContractError, InferenceTensorWarning, MissingHiddenWarning
+
+R = TypeVar("R")
+
+OURS = str(Path(tamiyo_rl.__file__).parent)
+DTYPES = [
+    *(torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.float8_e5m2),
+    *(torch.int64, torch.int32, torch.int8, torch.uint8, torch.uint16, torch.uint64, torch.bool),
+    *(torch.complex64, torch.bits8, torch.int4, torch.float4_e2m1fn_x2),
+]
+
+
+def stable(max_examples: int) -> settings:
+    """Draw the same examples in every run, however slow the machine is."""
+    return settings(
+        max_examples=max_examples,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def result_or_our_error(
+    call: Callable[[], R],
+    names: Iterable[str],
+    state: Callable[[], object] = lambda: None,
+) -> R | None:
+    """Return what `call` does, or None where it raised an error of ours and changed nothing."""
+    before, generator = state(), torch.get_rng_state()
+    raised: Exception
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InferenceTensorWarning)
+            warnings.simplefilter("ignore", MissingHiddenWarning)
+            return call()
+    except (TypeError, ValueError, ContractError) as error:
+        raised = error
+    assert traceback.extract_tb(raised.__traceback__)[-1].filename.startswith(OURS), raised
+    assert isinstance(raised, ContractError) or _names_one_of(names, str(raised)), raised
+    assert state() == before
+    assert torch.equal(torch.get_rng_state(), generator)
+    return None
+
+
+def _names_one_of(names: Iterable[str], message: str) -> bool:
+    named = rf"({'|'.join(map(re.escape, names))})\b[^:]*: expected .*got "
+    return re.match(named, message, re.DOTALL) is not None
+
+
+def values_of(module: nn.Module | tamiyo_rl.LSTMPolicyBundle) -> list[object]:
+    """Return all that a failed call must leave alone, as plain values."""
+    return [
+        (name, tensor.tolist(), tensor.dtype, tensor.device)
+        for name, tensor in module.state_dict().items()
+    ]
+
+
+class Subclass(torch.Tensor):
+    """A tensor of another class."""
+
+
+JUNK: list[Any] = [
+    *(None, True, False, -1, 0, 1, 2**40, 2**70, 0.5, float("nan"), float("inf"), 1j, "", "cpu"),
+    *([], (), {}, set(), [None], [[1.0]], {"op": 1}, {0: 1}, b"bytes", object(), int, nn.Linear),
+    *(np.zeros(3), np.array(2), np.array(0.5), np.array(["a"]), np.array([None]), iter(())),
+    *(torch.tensor(1), torch.zeros(2), nn.Identity(), lambda: None),
+]
+
+
+def junk() -> st.SearchStrategy[Any]:
+    """Values of any type that is no good tensor."""
+    return st.sampled_from(JUNK)
+
+
+def _filled(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    def poison(tensor: torch.Tensor) -> torch.Tensor:
+        poisoned = tensor.clone()
+        poisoned.view(-1)[-1] = value
+        return poisoned
+
+    return poison
+
+
+def _as_inference(tensor: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return tensor.clone()
+
+
+TAMPERINGS: list[Callable[[torch.Tensor], torch.Tensor]] = [
+    *(lambda t, dtype=dtype: t.to(dtype) for dtype in DTYPES),  # type: ignore[misc]
+    *(lambda t, dtype=dtype: torch.empty(t.shape, dtype=dtype) for dtype in DTYPES[-3:]),  # type: ignore[misc]
+    *map(_filled, (float("nan"), float("inf"), -1, 1, 2, 1e30, 2**33)),
+    *(lambda t: t.to("meta"), _as_inference, lambda t: t.clone().requires_grad_(), nn.Parameter),
+    *(
+        lambda t: t[:-1],
+        lambda t: t[:0],
+        lambda t: t[0],
+        lambda t: t[..., None],
+        lambda t: t[..., 1:],
+    ),
+    *(lambda t: t.mT, lambda t: t.mT.contiguous().mT, lambda t: t[:1].expand(t.shape)),
+    *(lambda t: torch.cat([t, t]), lambda t: t[..., :1].expand(t.shape), torch.conj),
+    *(torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr, torch.Tensor.to_mkldnn),
+    lambda t: torch.nested.nested_tensor(list(t)),
+    lambda t: torch.quantize_per_tensor(t.float(), 0.1, 0, torch.quint8),
+    *(lambda t: t.as_subclass(Subclass), lambda _: nn.UninitializedParameter()),
+]
+
+
+@st.composite
+def tampered(draw: st.DrawFn, tensor: torch.Tensor) -> torch.Tensor:
+    """Draw a tensor that one or two changes away from a good one."""
+    for tamper in draw(st.lists(st.sampled_from(TAMPERINGS), min_size=1, max_size=2)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that nested and sparse tensors are young
+            try:
+                tensor = tamper(tensor)
+            except (RuntimeError, TypeError, IndexError, ValueError):  # not for this kind of tensor
+                continue
+    return tensor
+
+
+@st.composite
+def tampered_anywhere(draw: st.DrawFn, good: Any) -> Any:
+    """Draw what good arguments become when something in their nesting is replaced."""
+    if isinstance(good, torch.Tensor):
+        return draw(st.one_of(tampered(good), tampered(good), junk()))
+    how = draw(st.sampled_from(["inside", "inside", "inside", "junk", "drop", "add"]))
+    if how == "junk" or not good:
+        return draw(junk())
+    keys = list(good) if isinstance(good, dict) else list(range(len(good)))
+    parts = dict(zip(keys, good.values() if isinstance(good, dict) else good, strict=True))
+    key = draw(st.sampled_from(keys))
+    if how == "inside":
+        parts[key] = draw(tampered_anywhere(parts[key]))
+    elif how == "drop":
+        del parts[key]
+    else:
+        parts[draw(st.sampled_from(["more", 0, None, "op"]))] = parts[key]
+    if isinstance(good, dict):
+        return parts
+    return tuple(parts.values())
