@@ -4,16 +4,20 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tamiyo_rl.crossings import CATALOGUE, Crossing, observe, verify
 from tamiyo_rl.crossings.lab import Lab
 from tamiyo_rl.crossings.pages import catalogue_page, read_records, verified_page
 from tamiyo_rl.crossings.verify import Result, record, summary, write_record
+from tests.strategies import junk, result_or_our_error, stable
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -124,6 +128,30 @@ def test_bad_input_exits_with_2(arguments: list[str], message: str) -> None:
 def test_a_missing_device_is_refused() -> None:
     with pytest.raises(ValueError, match="device: expected one that this machine has"):
         verify.verify("tpu")
+
+
+@given(device=junk(), families=st.just(()) | junk() | st.lists(junk(), max_size=2))
+@stable(60)
+def test_verify_names_what_it_cannot_use(device: Any, families: Any) -> None:
+    result_or_our_error(lambda: verify.verify(device, families), ["device", "families", "family"])
+
+
+@given(results=junk())
+@stable(40)
+def test_a_record_is_of_results(results: Any) -> None:
+    counts = result_or_our_error(lambda: summary(results), ["results"])
+    content = result_or_our_error(lambda: record(results, "cpu"), ["results"])
+    assert content is None or content["summary"] == counts
+
+
+@given(path=junk(), content=junk() | st.dictionaries(st.sampled_from(["a", 0, (0,)]), junk()))
+@stable(60)
+def test_nothing_is_written_of_what_is_no_record(path: Any, content: Any) -> None:
+    result_or_our_error(lambda: write_record(path, content), ["path"])
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "record.json"
+        result_or_our_error(lambda: write_record(target, content), ["content"])
+        assert list(Path(folder).iterdir()) == ([target] if target.exists() else [])
 
 
 def test_a_record_is_written_whole(tmp_path: Path, results: list[Result]) -> None:

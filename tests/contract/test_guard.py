@@ -1,5 +1,7 @@
 """The guard: every alarm over every argument, and no false alarm."""
 
+import copy
+import functools
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDict  # type: ignore[import-untyped]
 
 from tamiyo_rl import (
     ContractError,
@@ -244,3 +247,125 @@ def test_the_nesting_keeps_its_types_and_may_hold_itself() -> None:
     with pytest.warns(InferenceTensorWarning, match=r'batch\["x"\], batch\["queue"\]\[0\]'):
         run(torch.nn.Linear(2, 2), batch)
     assert batch.x is leaked
+
+
+@guard_training_inputs
+def difference(
+    student: torch.nn.Module, teacher: Any, features: torch.Tensor, offset: Any = None
+) -> torch.Tensor:
+    shift = 0 if offset is None else offset["x"]
+    return student(features) - teacher(features) + shift  # type: ignore[no-any-return]
+
+
+def make_pair() -> tuple[torch.nn.Linear, torch.nn.Linear]:
+    return torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(requires_grad=False)
+
+
+def leaked(*shape: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.zeros(*shape)
+
+
+def test_a_frozen_teacher_does_not_hide_the_student_of_the_same_names() -> None:
+    student, teacher = make_pair()
+    with pytest.warns(InferenceTensorWarning, match="features"):
+        difference(student, teacher, leaked(2))
+    with torch.inference_mode():
+        broken = copy.deepcopy(student)
+    with pytest.raises(ContractError, match="cannot be trained:\n  weight, bias"):
+        difference(broken, teacher, torch.zeros(2))
+    with pytest.raises(
+        ContractError, match=r"cannot be trained:\n  teacher\.weight, teacher\.bias"
+    ):
+        difference(student, broken, torch.zeros(2))
+
+
+def test_a_teacher_frozen_and_made_inside_is_not_accused() -> None:
+    student, teacher = make_pair()
+    with torch.inference_mode():
+        teacher = copy.deepcopy(teacher)
+    assert difference(student, teacher, torch.zeros(2)).requires_grad
+
+
+def test_a_module_inside_an_argument_is_asked_for_its_parameters() -> None:
+    @guard_training_inputs
+    def run(modules: dict[str, torch.nn.Module], features: torch.Tensor) -> torch.Tensor:
+        return modules["head"](features)  # type: ignore[no-any-return]
+
+    with torch.inference_mode():
+        head = torch.nn.Linear(2, 2)
+    with pytest.raises(ContractError, match="weight, bias"):
+        run({"head": head}, torch.zeros(2))
+    frozen, _ = make_pair()
+    run({"head": frozen.requires_grad_(requires_grad=False)}, leaked(2))
+
+
+def test_a_tensordict_stays_one() -> None:
+    student, teacher = make_pair()
+    given = TensorDict({"x": torch.zeros(2), "more": {"y": leaked(2)}}, [2]).lock_()
+    with pytest.warns(InferenceTensorWarning, match=r'offset\["more"\]\["y"\] from'):
+        difference(student, teacher, torch.zeros(2), given)
+    assert given["more", "y"].is_inference()
+
+
+def test_a_default_is_an_argument() -> None:
+    @guard_training_inputs
+    def run(policy: torch.nn.Module, features: torch.Tensor = leaked(2)) -> torch.Tensor:  # noqa: B008 - the case
+        return policy(features)  # type: ignore[no-any-return]
+
+    with pytest.warns(InferenceTensorWarning, match="features"):
+        run(torch.nn.Linear(2, 2))
+
+
+def test_what_a_method_writes_to_self_is_kept() -> None:
+    @dataclass
+    class Trainer:
+        policy: torch.nn.Module
+        state: torch.Tensor
+        steps: int = 0
+
+        @guard_training_inputs
+        def update(self, features: torch.Tensor) -> torch.Tensor:
+            self.steps += 1
+            return self.policy(features)  # type: ignore[no-any-return]
+
+    trainer = Trainer(torch.nn.Linear(2, 2), leaked(2))
+    with pytest.warns(InferenceTensorWarning, match="features"):
+        trainer.update(leaked(2))
+    assert trainer.steps == 1
+
+
+@pytest.mark.parametrize("how", ["partial", "module", "bound"])
+def test_whatever_is_called_may_be_guarded(how: str) -> None:
+    with torch.inference_mode():
+        layer = torch.nn.Linear(2, 2)
+    ways: dict[str, Any] = {"partial": functools.partial(difference, layer, layer), "module": layer}
+    run: Any = guard_training_inputs(ways.get(how, layer.forward))
+    with pytest.raises(ContractError, match="cannot be trained"):
+        run(torch.zeros(2))
+
+
+def test_a_lazy_module_may_see_its_first_batch_in_training() -> None:
+    @guard_training_inputs
+    def run(policy: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
+        return policy(features)  # type: ignore[no-any-return]
+
+    assert run(torch.nn.LazyLinear(3), torch.zeros(2, 2)).requires_grad
+    with pytest.raises(ValueError, match="uninitialized"):  # PyTorch's own, once it is used
+        run(torch.nn.Linear(2, 2), torch.nn.UninitializedParameter())
+
+
+def test_indices_alone_are_not_asked_for_a_gradient() -> None:
+    @guard_training_inputs
+    def best(policy: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
+        return policy(features).argmax()  # type: ignore[no-any-return]
+
+    best(torch.nn.Linear(2, 2), torch.zeros(2))
+
+
+def test_a_nesting_of_shared_parts_is_entered_once() -> None:
+    shared: Any = [leaked(2)]
+    for _ in range(60):
+        shared = [shared, shared]
+    with pytest.warns(InferenceTensorWarning, match=r"\[0\]\[0\]"):
+        difference(*make_pair(), torch.zeros(2), {"x": 0, "shared": shared})

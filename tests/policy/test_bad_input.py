@@ -22,7 +22,7 @@ pytestmark = pytest.mark.clause("C10")
 
 HEADS = {"op": 4, "slot": 2}
 ARGUMENTS = ("features", "actions", "masks", "hidden", "episode_starts", "deterministic")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "feature_dim": 3,
     "action_dims": HEADS,
     "hidden_dim": 4,
@@ -179,7 +179,7 @@ def test_network(network: Any) -> None:
 @st.composite
 def bad_state_dicts(draw: st.DrawFn) -> dict[Any, Any]:
     good = {name: tensor + 1 for name, tensor in make_bundle().state_dict().items()}
-    return draw(st.just(good) | tampered_anywhere(good))  # type: ignore[no-any-return]
+    return draw(st.just(good) | tampered_anywhere(good))
 
 
 @given(state_dict=bad_state_dicts())

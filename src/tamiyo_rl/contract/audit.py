@@ -355,9 +355,11 @@ def _trainable(module: HasParameters, untouched: Iterable[str]) -> dict[str, tor
 
 
 def _patterns(untouched: Iterable[str]) -> list[str]:
-    named = isinstance(untouched, Iterable) and not isinstance(untouched, str)
-    patterns = list(untouched) if named else []
-    if not (named and all(isinstance(pattern, str) for pattern in patterns)):
+    try:
+        patterns: list[Any] = [None] if isinstance(untouched, str) else list(untouched)
+    except TypeError:  # arrays of no dimension have __iter__
+        patterns = [None]
+    if not all(isinstance(pattern, str) for pattern in patterns):
         raise TypeError(f"untouched: expected a list of names, got {untouched!r}.")
     return patterns
 
@@ -409,4 +411,4 @@ def _kind(value: object) -> str:
 def _is_dense_float(value: object) -> bool:
     if not is_tensor(value) or value.is_nested or value.layout != torch.strided:
         return False
-    return value.is_floating_point()
+    return value.dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)

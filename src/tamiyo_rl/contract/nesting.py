@@ -63,6 +63,46 @@ def replace_tensors(
         ```text
         mappingproxy SimpleNamespace max
         ```
+
+        A mapping of your own is not written to, though a plain copy of it shares its items; one
+        that cannot be made of a dict becomes a dict:
+
+        ```python
+        from collections.abc import Mapping, MutableMapping
+
+        import torch
+        from tamiyo_rl.contract.nesting import replace_tensors
+
+        class Fixed(Mapping):
+            def __init__(self, **items):
+                self.items_by_name = items
+
+            def __getitem__(self, name):
+                return self.items_by_name[name]
+
+            def __iter__(self):
+                return iter(self.items_by_name)
+
+            def __len__(self):
+                return len(self.items_by_name)
+
+        class Batch(Fixed, MutableMapping):
+            def __setitem__(self, name, value):
+                self.items_by_name[name] = value
+
+            def __delitem__(self, name):
+                del self.items_by_name[name]
+
+        zeros = torch.zeros(2)
+        for batch in (Fixed(x=zeros), Batch(x=zeros, kind=torch.Tensor)):
+            replaced = replace_tensors(batch, torch.Tensor.clone)
+            print(type(replaced).__name__, batch["x"] is zeros, replaced["x"] is zeros)
+        ```
+
+        ```text
+        dict True False
+        Batch True False
+        ```
     """
     replaced = {} if replaced is None else replaced
     if id(value) not in replaced:

@@ -152,6 +152,23 @@ def _inference_tensors(values: Mapping[str, object]) -> Iterator[tuple[str, torc
 
 
 def _shares_storage(source: torch.Tensor, tensor: torch.Tensor) -> bool:
+    """Tell whether one is a view of the other, or both of a third.
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl.contract.trace import _shares_storage
+
+        one = torch.eye(2)
+        print(_shares_storage(one, one[0]), _shares_storage(one, one.clone()))
+        print(_shares_storage(one, one.to_sparse()))
+        ```
+
+        ```text
+        True False
+        False
+        ```
+    """
     try:
         return source.untyped_storage() is tensor.untyped_storage()
     except NotImplementedError:  # sparse, opaque and vmapped tensors have none

@@ -117,7 +117,7 @@ def record(results: Sequence[Result], device: str) -> dict[str, Any]:
         TypeError: If something else is among the results.
         ValueError: If this machine has no such device.
     """
-    results = _require_results(results)
+    seen = _require_results(results)
     _require_device(device)
     return {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
@@ -125,8 +125,8 @@ def record(results: Sequence[Result], device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
-        "summary": summary(results),
-        "crossings": [r.observation.as_json() | {"holds": r.holds} for r in results],
+        "summary": summary(seen),
+        "crossings": [r.observation.as_json() | {"holds": r.holds} for r in seen],
     }
 
 
@@ -180,11 +180,14 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
 
 
 def _require_results(results: Iterable[Result]) -> list[Result]:
-    results = list(results) if isinstance(results, Iterable) else [results]
-    for result in results:
+    try:
+        listed: list[Any] = list(results)
+    except TypeError:
+        listed = [results]
+    for result in listed:
         if not isinstance(result, Result):
             raise TypeError(f"results: expected what verify() yields, got {result!r}.")
-    return results
+    return listed
 
 
 def _require_device(device: str) -> None:

@@ -262,10 +262,8 @@ def describe(value: object) -> str:
 
 
 def _describe_tensor(tensor: torch.Tensor) -> str:
-    if is_lazy(tensor):
-        return "a parameter without a shape yet"
-    if tensor.is_nested:
-        return "a nested tensor"
+    if is_lazy(tensor) or tensor.is_nested:
+        return f"a {type(tensor).__name__} without one shape"
     kind = "a tensor" if tensor.layout == torch.strided else f"a {tensor.layout} tensor"
     return f"{kind} of {list(tensor.shape)}"
 

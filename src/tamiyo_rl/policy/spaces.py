@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tamiyo_rl.policy.inputs import INDEX_DTYPES, describe, require_heads, require_shape
 
@@ -133,11 +133,9 @@ def _columns(
         return {name: column for part in parts for name, column in part.items()}
     values = _values(space, batch, path)
     if isinstance(space, spaces.Discrete):
-        return {path: _one_hot(_indices(path, values, space.start, space.n), int(space.n))}
+        return {path: _one_hot(_indices(path, values, space.start, space.n), [space.n])}
     if isinstance(space, spaces.MultiDiscrete):
-        indices = _indices(path, values, space.start, space.nvec)
-        hots = map(_one_hot, indices.reshape(len(values), space.nvec.size).T, space.nvec.flatten())
-        return {f"{path}[:, {i}]": hot for i, hot in enumerate(hots)}
+        return {path: _one_hot(_indices(path, values, space.start, space.nvec), space.nvec)}
     return {path: values.reshape(len(values), int(np.prod(space.shape or 1)))}
 
 
@@ -194,9 +192,12 @@ def _require_same_rows(columns: Mapping[str, NDArray[Any]]) -> None:
             )
 
 
-def _one_hot(indices: NDArray[Any], n: int) -> NDArray[Any]:
-    rows = np.zeros((len(indices), n))
-    rows[np.arange(len(indices)), indices] = 1
+def _one_hot(indices: NDArray[Any], sizes: ArrayLike) -> NDArray[Any]:
+    """Encode each of the indices of a row in as many columns as it has values."""
+    flat = np.ravel(sizes)
+    rows = np.zeros((len(indices), flat.sum()))
+    columns = indices.reshape(len(indices), flat.size) + np.cumsum(flat) - flat
+    np.put_along_axis(rows, columns, 1, axis=1)
     return rows
 
 

@@ -1,0 +1,132 @@
+"""Any space, any observation, any action: what Gymnasium would make of it, or an error of ours."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tamiyo_rl.policy.spaces import SpaceAdapter
+from tests.strategies import junk, result_or_our_error, stable, tampered_anywhere
+
+pytestmark = pytest.mark.clause("C10")
+
+Space = spaces.Space[Any]
+
+BOX = spaces.Box(-1, 1, (2,))
+ODD_KEYS: st.SearchStrategy[Any] = st.sampled_from(
+    ["a", "b", "action", "a.0", "0", "", 'a"]', 0, ("a", 1)]
+)
+BOUNDS = st.sampled_from([(-1, 1), (-np.inf, np.inf), (0, np.inf), (0, 255), (0, 1)])
+
+
+def boxes() -> st.SearchStrategy[Space]:
+    shapes = st.lists(st.integers(0, 2), max_size=2).map(tuple)
+    whole = st.builds(
+        spaces.Box, st.just(0), st.just(9), shapes, st.sampled_from([np.uint8, np.int64])
+    )
+    real = st.tuples(BOUNDS, shapes).map(lambda drawn: spaces.Box(*drawn[0], drawn[1]))
+    return whole | real
+
+
+def discrete() -> st.SearchStrategy[Space]:
+    one = st.builds(
+        spaces.Discrete,
+        st.integers(1, 4),
+        start=st.sampled_from([0, -2, 2**62]),
+        dtype=st.sampled_from([np.int64, np.int32]).filter(lambda dtype: dtype is np.int64),
+    )
+    many = st.lists(st.integers(1, 3), max_size=3).map(np.array)
+    sizes = many.filter(len) | st.just(np.array([[2, 3], [1, 4]]))
+    multi = sizes.flatmap(
+        lambda nvec: st.builds(
+            spaces.MultiDiscrete,
+            st.just(nvec),
+            dtype=st.sampled_from([np.int64, np.int32]),
+            start=st.sampled_from([None, np.full(nvec.shape, 3)]),
+        )
+    )
+    return one | multi
+
+
+def nested(leaves: st.SearchStrategy[Space]) -> st.SearchStrategy[Space]:
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.dictionaries(ODD_KEYS, inner, max_size=3).map(spaces.Dict)
+            | st.lists(inner, max_size=2).map(spaces.Tuple)
+        ),
+        max_leaves=4,
+    )
+
+
+OBSERVATION_SPACES = nested(
+    boxes() | discrete() | st.builds(spaces.MultiBinary, st.sampled_from([1, 3, (2, 2)]))
+)
+UNSUPPORTED = st.sampled_from(
+    [spaces.Text(3), spaces.Sequence(BOX), spaces.Graph(BOX, None), spaces.OneOf([BOX, BOX])]
+)
+
+
+@given(observations=nested(boxes() | UNSUPPORTED) | junk(), actions=OBSERVATION_SPACES | junk())
+@stable(150)
+def test_adapter(observations: Any, actions: Any) -> None:
+    adapter = result_or_our_error(
+        lambda: SpaceAdapter(observations, actions), ["observation_space", "action_space"]
+    )
+    assert adapter is None or (adapter.feature_dim > 0 and adapter.action_dims)
+
+
+def flat_rows(space: Space, batch: Any) -> list[Any]:
+    """Flatten each part as Gymnasium does; it cannot flatten an empty Tuple among others."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        subs = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
+        parts = [flat_rows(sub, batch[key]) for key, sub in subs]
+        return [np.concatenate(row) for row in zip(*(part for part in parts if part), strict=True)]
+    return [spaces.flatten(space, value) for value in batch]
+
+
+@given(space=OBSERVATION_SPACES.filter(spaces.flatdim), data=st.data(), rows=st.integers(1, 3))
+@stable(120)
+def test_features(space: Space, data: st.DataObject, rows: int) -> None:
+    adapter = SpaceAdapter(space, spaces.Discrete(2))
+    batched = batch_space(space, rows)
+    batched.seed(0)
+    good = batched.sample()
+    features = adapter.features(good)
+    expected = np.stack(flat_rows(space, good)).astype(np.float32)
+    np.testing.assert_array_equal(features.numpy(), expected)
+
+    bad = data.draw(tampered_anywhere(good))
+    result = result_or_our_error(lambda: adapter.features(bad), ["observations"])
+    assert result is None or result.shape[1:] == features.shape[1:]
+
+
+@given(device=junk())
+@stable(40)
+def test_device(device: Any) -> None:
+    adapter = SpaceAdapter(BOX, spaces.Discrete(2))
+    result_or_our_error(lambda: adapter.features(np.zeros((3, 2)), device), ["device"])
+
+
+@given(space=nested(discrete()), data=st.data(), rows=st.integers(1, 3))
+@stable(100)
+def test_actions(space: Space, data: st.DataObject, rows: int) -> None:
+    adapter = result_or_our_error(lambda: SpaceAdapter(BOX, space), ["action_space"])
+    if adapter is None:
+        return
+    drawn = {
+        name: data.draw(st.lists(st.integers(0, n - 1), min_size=rows, max_size=rows))
+        for name, n in adapter.action_dims.items()
+    }
+    good = {name: torch.tensor(indices) for name, indices in drawn.items()}
+    assert batch_space(space, rows).contains(adapter.actions(good))
+
+    bad = data.draw(tampered_anywhere(good))
+    actions = result_or_our_error(lambda: adapter.actions(bad), ["by_head"])
+    rows = 0 if actions is None else len(next(iter(bad.values())))
+    assert not rows or batch_space(space, rows).contains(actions)
