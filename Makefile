@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage bench mistakes figures verify docs serve clean
+.PHONY: help demo test lint format coverage bench mistakes figures verify docs serve site-test dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,8 +15,14 @@ demo: $(INSTALLED) ## Train a recurrent policy, evaluate it, and show the contra
 	$(BIN)/tamiyo-rl evaluate $(RUN)
 	$(BIN)/tamiyo-rl tour
 
-test: $(INSTALLED) ## Run every example and every test; DEVICES=cpu,cuda demands both
-	$(BIN)/python -m pytest $(if $(DEVICES),--devices $(DEVICES))
+test: docs ## Run every example and every test, the built site too; DEVICES=cpu,cuda demands both
+	$(BIN)/python -m pytest --site site $(if $(DEVICES),--devices $(DEVICES))
+
+site-test: docs ## Click through the site in a real browser, and run what its buttons copy
+	$(BIN)/python -m pytest -m browser tests/site
+
+dist-test: $(INSTALLED) ## Build a wheel and an sdist, install them into empty places, and use them
+	$(BIN)/python -m pytest -m dist tests/dist
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check

@@ -1,10 +1,28 @@
-// The copy button of a doctest copies the code alone: no prompts, no output.
-document.addEventListener("click", (event) => {
-  const button = event.target.closest(".md-clipboard, .md-code__button");
-  const code = button?.closest("pre, .highlight")?.querySelector("code");
-  if (!code || !/^(>>>|\$) /m.test(code.innerText)) return;
-  const lines = code.innerText.split("\n").filter((line) => /^(>>>|\.\.\.|\$)( |$)/.test(line));
-  const text = lines.map((line) => line.replace(/^(>>>|\.\.\.|\$) ?/, "")).join("\n");
-  event.stopImmediatePropagation();
-  navigator.clipboard.writeText(text);
-}, true);
+// The copy button of a session copies what is typed: no prompts, no output.
+// The theme copies the attribute data-copy of a block where there is one.
+const SESSIONS = {
+  pycon: {
+    prompt: /^(>>>|\.\.\.)( |$)/,
+    isTyped: (line, above) => line.startsWith(">>>") || (above && line.startsWith("...")),
+  },
+  console: {
+    prompt: /^\$ /,
+    isTyped: (line, above) => line.startsWith("$ ") || above?.endsWith("\\"),
+  },
+};
+
+function readTyped(text, { prompt, isTyped }) {
+  const typed = [];
+  let above; // the line above, if it was typed
+  for (const line of text.split("\n")) {
+    above = isTyped(line, above) ? line : undefined;
+    if (above !== undefined) typed.push(line.replace(prompt, ""));
+  }
+  return typed.join("\n");
+}
+
+for (const [language, session] of Object.entries(SESSIONS)) {
+  for (const block of document.querySelectorAll(`.language-${language}`)) {
+    block.dataset.copy = readTyped(block.querySelector("code").textContent, session);
+  }
+}
