@@ -52,7 +52,8 @@ verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages
 	$(BIN)/python -m tamiyo_rl.crossings.pages docs/reference
 
 docs: $(INSTALLED) ## Build the site into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python -m website site
 
 serve: $(INSTALLED) ## Serve the site while writing it
 	$(BIN)/mkdocs serve
