@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage bench mistakes figures verify docs serve site-test dist-test clean
+.PHONY: help demo test lint format coverage bench mistakes figures verify docs serve site-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +21,19 @@ test: docs ## Run every example and every test, the built site too; DEVICES=cpu,
 site-test: docs ## Click through the site in a real browser, and run what its buttons copy
 	$(BIN)/python -m pytest -m browser tests/site
 
-dist-test: $(INSTALLED) ## Build a wheel and an sdist, install them into empty places, and use them
-	$(BIN)/python -m pytest -m dist tests/dist
+dist: $(INSTALLED) ## Build the wheel and the sdist into dist/
+	rm -rf dist
+	$(BIN)/python -m build
+
+dist-test: dist ## Install what was built into empty places, and use it there
+	$(BIN)/python -m pytest -m dist tests/test_distribution.py
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/actionlint
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff format
@@ -59,7 +65,7 @@ serve: $(INSTALLED) ## Serve the site while writing it
 	$(BIN)/mkdocs serve
 
 clean: ## Remove what the other targets made, but not runs/
-	rm -rf .venv site dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv site site-test dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

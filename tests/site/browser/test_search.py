@@ -1,0 +1,38 @@
+"""A reader who searches finds."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site.browser.reader import Reader
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("inference tensors", "what-pytorch-does"),
+        ("Inference tensors cannot be saved for backward", "symptoms"),
+        ("evaluate_actions", "reference/policy"),
+    ],
+)
+def test_search_finds(reader: Reader, query: str, page: str) -> None:
+    site = reader.open("")
+    site.keyboard.press("/")
+    site.keyboard.type(query)
+    results = site.locator(".md-search-result__link")
+    expect(results.first).to_be_visible()
+    addresses = [link.get_attribute("href") or "" for link in results.all()]
+    assert any(page in address for address in addresses), addresses
+    results.first.click()
+    expect(site.get_by_role("article")).to_contain_text(query, ignore_case=True)
+
+
+def test_missing_page_helps(reader: Reader) -> None:
+    site = reader.open("no/such/page/")
+    expect(site.get_by_role("heading", level=1)).to_have_text("This page is not here")
+    # Besides that it is not there, nothing is amiss with it.
+    assert [fault for fault in reader.faults if "404" not in fault] == []
+    reader.faults.clear()
+    site.get_by_role("article").get_by_role("link", name="The contract").click()
+    expect(site.get_by_role("heading", level=1)).to_contain_text("contract")

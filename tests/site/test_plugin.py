@@ -1,0 +1,83 @@
+"""A page passes when the code it shows has passed in the same run, on every device asked for."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.docs import devices
+from tests.site.conftest import build_site, run_mkdocs
+
+pytest_plugins = ["pytester"]
+
+PAGE = "# Home\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
+SUMMARY = "expected an example that passed on every device asked for: print(1)"
+
+
+@pytest.fixture(scope="module")
+def built(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    build_site(folder, root, {"docs/index.md": PAGE})
+    return folder
+
+
+@pytest.fixture
+def folder(
+    built: Path, root: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Hold a copy of the site and of its page in the root of a run."""
+    shutil.copytree(built, pytester.path, dirs_exist_ok=True)
+    shutil.copy(root / "pyproject.toml", pytester.path)
+    monkeypatch.setenv("DEVICES", "cpu")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return pytester.path
+
+
+def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess("--site", "site", *options)
+
+
+@pytest.mark.usefixtures("folder")
+def test_page_of_passed_examples_passes(pytester: pytest.Pytester) -> None:
+    run(pytester).assert_outcomes(passed=3)  # the example, its page, and the page for an error
+
+
+def test_example_that_fails_fails_its_page(pytester: pytest.Pytester, folder: Path) -> None:
+    (folder / "docs/index.md").write_text(PAGE.replace("\n1\n", "\n2\n"))
+    result = run(pytester)
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines([SUMMARY])
+
+
+def test_page_that_is_older_than_its_source_fails(pytester: pytest.Pytester, folder: Path) -> None:
+    (folder / "docs/index.md").write_text(PAGE.replace("print(1)", "print(1 + 0)"))
+    result = run(pytester)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines([SUMMARY])
+
+
+@pytest.mark.usefixtures("folder")
+def test_example_that_did_not_run_fails_its_page(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "-k", "visible")
+    result.assert_outcomes(passed=1, failed=1, deselected=1)
+
+
+def test_example_must_pass_on_each_device(
+    pytester: pytest.Pytester, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(devices.IS_AVAILABLE, "cuda", lambda: True)
+    code = (
+        "from torch.overrides import _get_current_function_mode_stack\n\n"
+        "print(int(_get_current_function_mode_stack()[-1].device.type == 'cpu'))"
+    )
+    (folder / "docs/index.md").write_text(PAGE.replace("print(1)", code))
+    run_mkdocs(folder, folder / "site")
+    run(pytester).assert_outcomes(passed=3)
+    run(pytester, "--devices", "cpu,cuda").assert_outcomes(passed=2, failed=2)
+
+
+@pytest.mark.usefixtures("folder")
+def test_site_that_is_not_built_fails_the_run(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--site", "nowhere")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*expected a built site; came nowhere. Run: make docs"])
