@@ -1,5 +1,6 @@
 """What the checks of the site have in common."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -46,4 +47,5 @@ def build_site(folder: Path, root: Path, files: dict[str, str]) -> Path:
 def run_mkdocs(folder: Path, site: Path) -> None:
     """Build the site of a folder."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    subprocess.run([*command, "--site-dir", str(site)], cwd=folder, check=True)  # noqa: S603  ours
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run([*command, "--site-dir", str(site)], cwd=folder, env=environment, check=True)  # noqa: S603  ours
