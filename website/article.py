@@ -33,8 +33,8 @@ class Article:
 
     @property
     def description(self) -> str:
-        """Its first paragraph."""
-        return _read_first(self.body, "p")
+        """Its first paragraph; of a page of lists, the first item."""
+        return _read_first(self.body, "p", "li")
 
 
 def find_articles(site: Path) -> list[Article]:
@@ -54,6 +54,6 @@ def _set_in_one_line(item: Tag) -> None:
             text.replace_with(re.sub(r"\s+", " ", text))
 
 
-def _read_first(body: Tag, name: str) -> str:
-    element = body.find(name)
+def _read_first(body: Tag, *names: str) -> str:
+    element = body.find(names)
     return " ".join(element.get_text().split()) if element else ""

@@ -10,7 +10,8 @@ from bs4 import BeautifulSoup
 
 from tests.site.visible_code import find_examples
 
-SOURCES = ("docs", "overrides", "src")
+FILES = ("mkdocs.yml", "CHANGELOG.md")
+FOLDERS = ("docs", "overrides", "src")
 
 
 def read_examples(page: Path) -> list[object]:
@@ -18,8 +19,9 @@ def read_examples(page: Path) -> list[object]:
 
 
 def test_zensical_builds_the_same_examples(root: Path, site: Path, tmp_path: Path) -> None:
-    shutil.copy(root / "mkdocs.yml", tmp_path)
-    for name in SOURCES:
+    for name in FILES:
+        shutil.copy(root / name, tmp_path)
+    for name in FOLDERS:
         shutil.copytree(root / name, tmp_path / name)
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
