@@ -26,9 +26,11 @@ from tamiyo_rl.policy.inputs import require_positive
 from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
 from tamiyo_rl.tour import show_contract
 from tamiyo_rl.training.checkpoint import SavedPolicy, load_policy, save_policy
+from tamiyo_rl.training.diagnostics import UpdateReport
 from tamiyo_rl.training.environments import make_cartpole_without_velocities
 from tamiyo_rl.training.evaluation import evaluate_policy
-from tamiyo_rl.training.recurrent_ppo import PPOConfig, RecurrentPPO, UpdateReport
+from tamiyo_rl.training.ppo_config import PPOConfig
+from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 from tamiyo_rl.training.run_files import CURVE, LOG, POLICY, TrainingLog, draw_learning_curve
 
 SOLVED_AT = 475.0

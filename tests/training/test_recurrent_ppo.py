@@ -57,10 +57,10 @@ def test_advantages_are_those_of_a_scalar_reference(mode: AutoresetMode) -> None
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=4)
     config = PPOConfig(num_steps=24, sequence_length=24, num_minibatches=1, gamma=0.9)
     trainer = RecurrentPPO(envs, bundle, config)
-    trainer.reward_scaler = lambda rewards, *_: rewards  # type: ignore[assignment]
-    trainer.normalizer = _NoNormalizer(2)
-    trainer._begin()
-    trainer._collect()
+    trainer.collector.reward_scaler = lambda rewards, *_: rewards  # type: ignore[assignment]
+    trainer.collector.normalizer = _NoNormalizer(2)
+    trainer.collector.begin()
+    trainer.collector.collect()
     batch = next(trainer.buffer.minibatches(1))
     valid = batch.valid[0].tolist()
     kept = [t for t in range(24) if valid[t]][:8]  # well before the end of the rollout
@@ -180,7 +180,7 @@ def test_a_loss_that_trains_too_little_stops_the_first_update(
         loss = ppo_loss(*args)
         return loss._replace(policy=loss.policy.detach())
 
-    monkeypatch.setattr("tamiyo_rl.training.recurrent_ppo.ppo_loss", broken)
+    monkeypatch.setattr("tamiyo_rl.training.update.ppo_loss", broken)
     envs = make_cartpole_without_velocities(num_envs=2)
     bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2, hidden_dim=4)
     config = PPOConfig(total_steps=64, num_steps=32, num_minibatches=1, epochs=1)

@@ -1,6 +1,7 @@
 """A reference user of the policy: rollout buffer, recurrent PPO and environments."""
 
 from tamiyo_rl.training.checkpoint import SavedPolicy, load_policy, save_policy
+from tamiyo_rl.training.diagnostics import UpdateReport
 from tamiyo_rl.training.environments import (
     EnvironmentStepper,
     KeepColumns,
@@ -9,8 +10,9 @@ from tamiyo_rl.training.environments import (
 from tamiyo_rl.training.evaluation import evaluate_policy
 from tamiyo_rl.training.gae import generalized_advantages
 from tamiyo_rl.training.normalization import FeatureNormalizer, RewardScaler
+from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
-from tamiyo_rl.training.recurrent_ppo import PPOConfig, RecurrentPPO, UpdateReport
+from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
 
 __all__ = [

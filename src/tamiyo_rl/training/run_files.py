@@ -10,7 +10,7 @@ from typing import Self
 
 from matplotlib.figure import Figure
 
-from tamiyo_rl.training.recurrent_ppo import UpdateReport
+from tamiyo_rl.training.diagnostics import UpdateReport
 
 POLICY, LOG, CURVE = "policy.pt", "log.csv", "learning_curve.png"
 
