@@ -80,9 +80,10 @@ class SpaceAdapter:
         """
         columns = _columns(self.observation_space, observations, "observations")
         _require_same_rows(columns)
-        features = np.concatenate(list(columns.values()), axis=1)
+        parts = list(columns.values())
+        features = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         try:
-            return torch.tensor(features, dtype=torch.float32, device=device)
+            return torch.as_tensor(features, device=device or torch.get_default_device())
         except Exception as error:
             raise ValueError(
                 f"device: expected a device of this machine, got {device!r}."

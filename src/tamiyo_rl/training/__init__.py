@@ -1,11 +1,17 @@
 """A reference user of the policy: rollout buffer, recurrent PPO and environments."""
 
+from tamiyo_rl.training.action_masks import ActionMasks
 from tamiyo_rl.training.checkpoint import SavedPolicy, load_policy, save_policy
-from tamiyo_rl.training.diagnostics import UpdateReport
+from tamiyo_rl.training.diagnostics import (
+    GradientNorms,
+    UpdateReport,
+    explained_variance,
+    hidden_staleness,
+)
 from tamiyo_rl.training.environments import (
-    EnvironmentStepper,
     KeepColumns,
     make_cartpole_without_velocities,
+    make_envs,
 )
 from tamiyo_rl.training.evaluation import evaluate_policy
 from tamiyo_rl.training.gae import generalized_advantages
@@ -14,10 +20,14 @@ from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
+from tamiyo_rl.training.stepping import EnvironmentStep, EnvironmentStepper
 
 __all__ = [
+    "ActionMasks",
+    "EnvironmentStep",
     "EnvironmentStepper",
     "FeatureNormalizer",
+    "GradientNorms",
     "KeepColumns",
     "PPOConfig",
     "PPOLoss",
@@ -28,9 +38,12 @@ __all__ = [
     "SavedPolicy",
     "UpdateReport",
     "evaluate_policy",
+    "explained_variance",
     "generalized_advantages",
+    "hidden_staleness",
     "load_policy",
     "make_cartpole_without_velocities",
+    "make_envs",
     "ppo_loss",
     "save_policy",
 ]

@@ -9,11 +9,11 @@ from gymnasium.vector import VectorEnv
 
 from tamiyo_rl.policy.protocol import HiddenState, PolicyBundle
 from tamiyo_rl.policy.spaces import SpaceAdapter
-from tamiyo_rl.training.environments import EnvironmentStep, EnvironmentStepper
-from tamiyo_rl.training.episodes import EpisodeReturns
+from tamiyo_rl.training.episodes import EpisodeStatistics
 from tamiyo_rl.training.normalization import FeatureNormalizer, RewardScaler
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.rollout_buffer import RolloutBuffer
+from tamiyo_rl.training.stepping import EnvironmentStep, EnvironmentStepper, require_finite
 
 
 class RolloutCollector:
@@ -24,7 +24,14 @@ class RolloutCollector:
         bundle: The policy.
         buffer: What is filled.
         config: Settings.
+
+    Attributes:
+        hidden: State of the policy before the next step.
+        starts: `[B]` bool, true where the next step is the first of an episode.
     """
+
+    hidden: HiddenState
+    starts: torch.Tensor
 
     def __init__(
         self,
@@ -36,52 +43,72 @@ class RolloutCollector:
         self.bundle, self.buffer, self.config = bundle, buffer, config
         self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
         self.stepper = EnvironmentStepper(envs)
-        self.normalizer = FeatureNormalizer(bundle.feature_dim)
-        self.reward_scaler = RewardScaler(envs.num_envs, config.gamma)
-        self.episodes = EpisodeReturns(envs.num_envs)
+        self.normalizer = FeatureNormalizer(
+            bundle.feature_dim, enabled=config.normalize_observations
+        )
+        self.reward_scaler = RewardScaler(
+            envs.num_envs, config.gamma, enabled=config.normalize_rewards
+        )
+        self.episodes = EpisodeStatistics(envs.num_envs)
 
     def begin(self) -> None:
         """Reset the environments, and begin from the initial state."""
-        self._features = self._observe(self.stepper.reset(self.config.seed))
-        self._hidden = self.bundle.initial_hidden(self.buffer.num_envs)
-        self._starts = torch.ones(self.buffer.num_envs, dtype=torch.bool, device="cpu")
+        self._observe(self._features_of(self.stepper.reset(self.config.seed)))
+        self.hidden = self.bundle.initial_hidden(self.buffer.num_envs)
+        self.starts = torch.ones(self.buffer.num_envs, dtype=torch.bool, device="cpu")
 
     def collect(self) -> None:
-        """Fill the buffer with one rollout."""
+        """Fill the buffer with one rollout.
+
+        Raises:
+            ValueError: If an environment returns NaN or infinity, naming it and the step.
+        """
         self.buffer.reset()
-        for _ in range(self.config.num_steps):
-            self._collect_step()
-        last = self.bundle.get_value(self._features, self._hidden, episode_starts=self._starts)
+        with self.config.precision(self.bundle.device):
+            for _ in range(self.config.num_steps):
+                self._collect_step()
+            last = self.bundle.get_value(self._features, self.hidden, episode_starts=self.starts)
         self.buffer.finish(last, gamma=self.config.gamma, gae_lambda=self.config.gae_lambda)
 
-    def _observe(self, observations: Any) -> torch.Tensor:  # noqa: ANN401 - any space
-        features = self.spaces.features(observations, self.bundle.device)
-        self.normalizer.update(features)
-        return self.normalizer(features)
-
     def _collect_step(self) -> None:
+        masks = self.stepper.action_masks.by_head(self.stepper.masks, self.bundle.device)
         result = self.bundle.get_action(
-            self._features, hidden=self._hidden, episode_starts=self._starts
+            self._features, masks, self.hidden, episode_starts=self.starts
         )
         step = self.stepper.step(self.spaces.actions(result.action))
-        self.episodes.add(step)
+        features = self._features_of(step.observations)
+        final_values = self._final_values(step, result.hidden)
         ended = step.terminated | step.truncated
         self.buffer.add(
             self._features,
             result,
-            hidden=self._hidden,
-            episode_starts=self._starts,
+            hidden=self.hidden,
+            episode_starts=self.starts,
             rewards=self.reward_scaler(step.rewards, ended, step.valid),
             terminated=step.terminated,
             truncated=step.truncated,
-            final_values=self._final_values(step, result.hidden),
+            masks=masks,
+            final_values=final_values,
             valid=step.valid,
         )
-        self._features, self._hidden = self._observe(step.observations), result.hidden
-        self._starts = torch.as_tensor(step.starts, device="cpu")
+        self.episodes.add(step)
+        self._observe(features)
+        self.hidden, self.starts = result.hidden, torch.as_tensor(step.starts, device="cpu")
+
+    def _features_of(self, observations: Any) -> torch.Tensor:  # noqa: ANN401 - any space
+        """Return finite features `[B, F]`, not yet normalised."""
+        features = self.spaces.features(observations, self.bundle.device)
+        if not features.sum().isfinite():  # one pass; a sum of huge numbers may overflow
+            require_finite("observations", features.cpu().numpy(), self.stepper.steps)
+        return features
+
+    def _observe(self, features: torch.Tensor) -> None:
+        """Take features into the statistics, and show them to the policy."""
+        self.normalizer.update(features)
+        self._features = self.normalizer(features)
 
     def _final_values(self, step: EnvironmentStep, hidden: HiddenState) -> torch.Tensor | None:
         if step.final_observations is None or not step.truncated.any():
             return None
-        features = self.spaces.features(step.final_observations, self.bundle.device)
+        features = self._features_of(step.final_observations)
         return self.bundle.get_value(self.normalizer(features), hidden)

@@ -1,19 +1,100 @@
-"""Vector environments: the default task, and one way to step through every autoreset mode."""
+"""Making vector environments: by any Gymnasium id, or the default task."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorObservationWrapper
-from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.vector import VectorEnv, VectorObservationWrapper
+from gymnasium.vector.utils import batch_space
+from gymnasium.wrappers import TransformObservation
 from numpy.typing import NDArray
 
-Flags = NDArray[np.bool_]
+from tamiyo_rl.policy.inputs import require_positive
+from tamiyo_rl.policy.spaces import SpaceAdapter
+
+DEFAULT_TASK = "tamiyo-rl/PositionOnlyCartPole-v1"
+POSITIONS = (0, 2)
 
 
-def make_cartpole_without_velocities(num_envs: int) -> VectorEnv[Any, Any, Any]:
+def make_envs(
+    env_id: str = DEFAULT_TASK,
+    num_envs: int = 8,
+    *,
+    vectorization: Literal["native", "sync", "async"] | None = None,
+    **settings: Any,  # noqa: ANN401 - those of the environment
+) -> VectorEnv[Any, Any, Any]:
+    """Make a vector environment by its Gymnasium id, fit for `LSTMPolicyBundle.from_spaces`.
+
+    The default task is `CartPole-v1` without its two velocities, which a policy without memory
+    cannot solve.
+
+    Args:
+        env_id: The id, such as `"CartPole-v1"`; `"module:Env-v0"` imports a module first, which
+            registers the environment.
+        num_envs: Environments that are stepped together, B.
+        vectorization: `"native"` for the environment's own vector implementation, `"sync"` for
+            one process, `"async"` for a process each; None for native where there is one, else
+            sync.
+        **settings: Handed on to the environment.
+
+    Raises:
+        ValueError: If the environment is unknown or cannot be made, `num_envs` is below 1, or a
+            space is not supported, naming it and what is.
+
+    Examples:
+        ```python
+        from tamiyo_rl.training import make_envs
+
+        print(make_envs().single_observation_space.shape)
+        for env_id, num_envs in (("CartPole-v7", 8), ("Pendulum-v1", 8), ("CartPole-v1", 0)):
+            try:
+                make_envs(env_id, num_envs)
+            except ValueError as error:
+                print(error)
+        ```
+
+        ```text
+        (2,)
+        env_id: expected an environment that Gymnasium can make, got 'CartPole-v7'
+          VersionNotFound: Environment version `v7` for environment `CartPole` doesn't exist. It provides versioned environments: [ `v0`, `v1` ].
+          do: list what there is with gymnasium.pprint_registry(), or write "module:id" to import the module that registers it
+        env_id: expected supported spaces, got 'Pendulum-v1'
+          action_space: expected Discrete, MultiDiscrete, or Dict of them (discrete actions only), got Box(-2.0, 2.0, (1,), float32).
+        num_envs: expected an int of at least 1, got 0.
+        ```
+    """
+    require_positive(num_envs=num_envs)
+    envs = _make(env_id, num_envs, vectorization, settings)
+    try:
+        SpaceAdapter(envs.single_observation_space, envs.single_action_space)
+    except ValueError as error:
+        envs.close()
+        raise ValueError(f"env_id: expected supported spaces, got {env_id!r}\n  {error}") from error
+    return envs
+
+
+def _make(
+    env_id: str, num_envs: int, vectorization: str | None, settings: dict[str, Any]
+) -> VectorEnv[Any, Any, Any]:
+    mode = "vector_entry_point" if vectorization == "native" else vectorization
+    try:
+        return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode=mode, **settings)
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"env_id: expected an environment that Gymnasium can make, got {env_id!r}\n"
+            f"  {type(error).__name__}: {error}\n"
+            '  do: list what there is with gymnasium.pprint_registry(), or write "module:id" to '
+            "import the module that registers it"
+        ) from error
+
+
+def make_cartpole_without_velocities(
+    num_envs: int,
+    **settings: Any,  # noqa: ANN401 - those of CartPole
+) -> VectorEnv[Any, Any, Any]:
     """Make `CartPole-v1` that shows the two positions and hides the two velocities.
 
     A policy without memory cannot solve it; 475 of 500 is the score at which `CartPole-v1`
@@ -21,6 +102,7 @@ def make_cartpole_without_velocities(num_envs: int) -> VectorEnv[Any, Any, Any]:
 
     Args:
         num_envs: Environments.
+        **settings: Handed on to `CartPole-v1`.
 
     Examples:
         ```python
@@ -36,9 +118,9 @@ def make_cartpole_without_velocities(num_envs: int) -> VectorEnv[Any, Any, Any]:
         ```
     """
     envs = gymnasium.make_vec(
-        "CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point"
+        "CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point", **settings
     )
-    return KeepColumns(envs, columns=(0, 2))
+    return KeepColumns(envs, columns=POSITIONS)
 
 
 class KeepColumns(VectorObservationWrapper[Any, Any, Any]):
@@ -52,10 +134,7 @@ class KeepColumns(VectorObservationWrapper[Any, Any, Any]):
     def __init__(self, env: VectorEnv[Any, Any, Any], columns: tuple[int, ...]) -> None:
         super().__init__(env)
         self._columns = list(columns)
-        whole = env.single_observation_space
-        assert isinstance(whole, gymnasium.spaces.Box)  # noqa: S101 - documented above
-        low, high = whole.low[self._columns], whole.high[self._columns]
-        self.single_observation_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        self.single_observation_space = _columns_of(env.single_observation_space, self._columns)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
 
     def observations(self, observations: NDArray[Any]) -> NDArray[Any]:
@@ -63,90 +142,22 @@ class KeepColumns(VectorObservationWrapper[Any, Any, Any]):
         return observations[:, self._columns]
 
 
-class EnvironmentStep(NamedTuple):
-    """What one step of a vector environment brought, the same for every autoreset mode.
-
-    Attributes:
-        observations: What the policy sees next.
-        rewards: `[B]`.
-        terminated: `[B]` bool.
-        truncated: `[B]` bool.
-        starts: `[B]` bool, true where the next step is the first of an episode.
-        valid: `[B]` bool, false where this step only reset its environment.
-        final_observations: The true final observations where episodes ended, if `observations`
-            shows the next episode already; else None.
-    """
-
-    observations: Any
-    rewards: NDArray[np.floating[Any]]
-    terminated: Flags
-    truncated: Flags
-    starts: Flags
-    valid: Flags
-    final_observations: Any | None
+def _columns_of(space: gymnasium.Space[Any], columns: list[int]) -> gymnasium.spaces.Box:
+    assert isinstance(space, gymnasium.spaces.Box)  # noqa: S101 - documented above
+    return gymnasium.spaces.Box(space.low[columns], space.high[columns], dtype=np.float32)
 
 
-class EnvironmentStepper:
-    """Steps through a vector environment, whichever way it resets ended episodes.
+def make_single_cartpole(**settings: Any) -> gymnasium.Env[Any, Any]:  # noqa: ANN401 - those of CartPole
+    """Make one environment of the default task; Gymnasium adds the limit of 500 steps."""
+    env, columns = CartPoleEnv(**settings), list(POSITIONS)
+    shown = _columns_of(env.observation_space, columns)
+    return TransformObservation(env, lambda observation: observation[columns], shown)
 
-    With `NEXT_STEP` the step after an end ignores its action and returns the first observation:
-    that step is not valid for training. With `SAME_STEP` the ending step returns it already, and
-    the final one in `info["final_obs"]`. With `DISABLED` the ended environments are reset here.
 
-    Args:
-        envs: The vector environment.
-
-    Examples:
-        ```python
-        import numpy as np
-        from tamiyo_rl.training import EnvironmentStepper, make_cartpole_without_velocities
-
-        stepper = EnvironmentStepper(make_cartpole_without_velocities(2))
-        stepper.reset(seed=0)
-        while not (step := stepper.step(np.zeros(2, dtype=np.int64))).terminated.all():
-            pass
-        step = stepper.step(np.zeros(2, dtype=np.int64))
-        print(step.valid.tolist(), step.starts.tolist())
-        ```
-
-        ```text
-        [False, False] [True, True]
-        ```
-    """
-
-    def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        self.envs = envs
-        self._mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self._ended: Flags = np.zeros(envs.num_envs, dtype=np.bool_)
-
-    def reset(self, seed: int | None = None) -> Any:  # noqa: ANN401 - as the environment gives them
-        """Reset every environment, and return the first observations."""
-        self._ended = np.zeros(self.envs.num_envs, dtype=np.bool_)
-        return self.envs.reset(seed=seed)[0]
-
-    def step(self, actions: Any) -> EnvironmentStep:  # noqa: ANN401 - as the environment takes them
-        """Take one step in every environment."""
-        observations, rewards, terminated, truncated, info = self.envs.step(actions)
-        was_ended, self._ended = self._ended, terminated | truncated
-        if self._mode == AutoresetMode.NEXT_STEP:
-            return EnvironmentStep(
-                observations, rewards, terminated, truncated, was_ended, ~was_ended, None
-            )
-        final = self._final_observations(observations, info)
-        if self._mode == AutoresetMode.DISABLED and self._ended.any():
-            observations, _ = self.envs.reset(options={"reset_mask": self._ended})
-        valid = np.ones_like(self._ended)
-        return EnvironmentStep(
-            observations, rewards, terminated, truncated, self._ended, valid, final
-        )
-
-    def _final_observations(self, observations: Any, info: dict[str, Any]) -> Any:  # noqa: ANN401 - any space
-        """Return the observations with the true final ones where episodes ended."""
-        if self._mode == AutoresetMode.DISABLED or not self._ended.any():
-            return observations
-        space: Any = self.envs.single_observation_space
-        items = list(iterate(self.envs.observation_space, observations))
-        for row in np.flatnonzero(self._ended):
-            items[row] = info["final_obs"][row]
-        merged: Any = create_empty_array(space, len(items))
-        return concatenate(space, items, merged)
+gymnasium.register(
+    id=DEFAULT_TASK,
+    entry_point="tamiyo_rl.training.environments:make_single_cartpole",
+    vector_entry_point="tamiyo_rl.training.environments:make_cartpole_without_velocities",
+    max_episode_steps=500,
+    reward_threshold=475.0,
+)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.policy.spaces import SpaceAdapter
-from tamiyo_rl.training.environments import EnvironmentStepper
 from tamiyo_rl.training.normalization import FeatureNormalizer
+from tamiyo_rl.training.stepping import EnvironmentStepper
 
 
 def evaluate_policy(
@@ -49,18 +49,27 @@ def evaluate_policy(
         (10,) True
         ```
     """
+    was_training = bundle.training
+    bundle.train(mode=False)
+    try:
+        return _play(bundle, envs, normalizer, seed)
+    finally:
+        bundle.train(mode=was_training)
+
+
+def _play(
+    bundle: PolicyBundle, envs: VectorEnv[Any, Any, Any], normalizer: FeatureNormalizer, seed: int
+) -> NDArray[np.float64]:
     spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
     stepper, hidden = EnvironmentStepper(envs), bundle.initial_hidden(envs.num_envs)
     observations = stepper.reset(seed)
-    was_training = bundle.training
-    bundle.train(mode=False)
     returns, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, dtype=np.bool_)
     while running.any():
         features = normalizer(spaces.features(observations, bundle.device))
-        result = bundle.get_action(features, hidden=hidden, deterministic=True)
+        masks = stepper.action_masks.by_head(stepper.masks, bundle.device)
+        result = bundle.get_action(features, masks, hidden, deterministic=True)
         step = stepper.step(spaces.actions(result.action))
         returns += np.where(running, step.rewards, 0.0)
         running &= ~(step.terminated | step.truncated)
         observations, hidden = step.observations, result.hidden
-    bundle.train(mode=was_training)
     return returns

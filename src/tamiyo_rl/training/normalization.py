@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.wrappers.utils import RunningMeanStd
 from numpy.typing import NDArray
+
+from tamiyo_rl.policy.inputs import require_positive, require_shape
 
 CLIP = 10.0
 EPSILON = 1e-8
@@ -18,6 +21,7 @@ class FeatureNormalizer:
 
     Args:
         feature_dim: Features of one step, F.
+        enabled: Whether to normalise; if not, features pass as they are.
 
     Examples:
         ```python
@@ -35,26 +39,48 @@ class FeatureNormalizer:
         ```
     """
 
-    def __init__(self, feature_dim: int) -> None:
+    def __init__(self, feature_dim: int, *, enabled: bool = True) -> None:
+        require_positive(feature_dim=feature_dim)
+        self.feature_dim, self.enabled = feature_dim, enabled
         self._statistics = RunningMeanStd(shape=(feature_dim,), dtype=np.float64)
 
     def update(self, features: torch.Tensor) -> None:
-        """Take features `[B, F]` into the statistics."""
-        self._statistics.update(features.cpu().numpy())
+        """Take features `[B, F]` into the statistics.
+
+        Raises:
+            TypeError: If they are not a tensor.
+            ValueError: If they have another shape, or are not finite; nothing is taken in then.
+        """
+        values = self._checked(features).cpu().double().numpy()
+        if not np.isfinite(values).all():
+            raise ValueError("features: expected finite numbers, got NaN or inf.")
+        if self.enabled:
+            self._statistics.update(values)
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Normalise features `[B, F]`, clipped to 10 standard deviations."""
+        features = self._checked(features)
+        if not self.enabled:
+            return features
         mean, std = self._statistics.mean, np.sqrt(self._statistics.var + EPSILON)
         shift, scale = (torch.as_tensor(x).to(features) for x in (mean, std))
         return ((features - shift) / scale).clamp(-CLIP, CLIP)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the statistics."""
-        return _state(self._statistics)
+        return {"enabled": self.enabled} | _state(self._statistics)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load what `state_dict` returned."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned.
+
+        Raises:
+            ValueError: If an entry is missing or of another shape; nothing changes then.
+        """
         _load(self._statistics, state)
+        self.enabled = bool(state["enabled"])
+
+    def _checked(self, features: torch.Tensor) -> torch.Tensor:
+        return require_shape("features", features, {"batch": None, "features": self.feature_dim})
 
 
 class RewardScaler:
@@ -64,8 +90,9 @@ class RewardScaler:
     Engstrom et al. 2020, arXiv:2005.12729, section 3.
 
     Args:
-        num_envs: Environments.
+        num_envs: Environments, B.
         gamma: Discount factor.
+        enabled: Whether to scale; if not, rewards pass as they are.
 
     Examples:
         ```python
@@ -84,7 +111,9 @@ class RewardScaler:
         ```
     """
 
-    def __init__(self, num_envs: int, gamma: float) -> None:
+    def __init__(self, num_envs: int, gamma: float, *, enabled: bool = True) -> None:
+        require_positive(num_envs=num_envs)
+        self.enabled = enabled
         self._statistics = RunningMeanStd(shape=(), dtype=np.float64)
         self._returns = np.zeros(num_envs)
         self._gamma = gamma
@@ -92,7 +121,28 @@ class RewardScaler:
     def __call__(
         self, rewards: NDArray[Any], ended: NDArray[np.bool_], valid: NDArray[np.bool_]
     ) -> NDArray[Any]:
-        """Scale rewards `[B]`, taking the valid ones into the statistics."""
+        """Scale rewards `[B]`, clipped to 10, taking the valid ones into the statistics.
+
+        Args:
+            rewards: `[B]`.
+            ended: `[B]` bool, true where the step ended an episode.
+            valid: `[B]` bool, false where the step only reset its environment.
+
+        Raises:
+            ValueError: If an argument has another shape, or a reward is not finite; nothing is
+                taken in then.
+        """
+        for name, array in {"rewards": rewards, "ended": ended, "valid": valid}.items():
+            if np.shape(array) != self._returns.shape:
+                shape = list(self._returns.shape)
+                raise ValueError(f"{name}: expected shape {shape}, got {list(np.shape(array))}.")
+        if not np.isfinite(rewards).all():
+            raise ValueError("rewards: expected finite numbers, got NaN or inf.")
+        return self._scaled(rewards, ended, valid) if self.enabled else rewards
+
+    def _scaled(
+        self, rewards: NDArray[Any], ended: NDArray[np.bool_], valid: NDArray[np.bool_]
+    ) -> NDArray[Any]:
         self._returns = np.where(valid, self._returns * self._gamma + rewards, self._returns)
         if valid.any():
             self._statistics.update(self._returns[valid])
@@ -100,22 +150,41 @@ class RewardScaler:
         return np.clip(rewards / np.sqrt(self._statistics.var + EPSILON), -CLIP, CLIP)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the statistics."""
-        return _state(self._statistics)
+        """Return the statistics, and the discounted returns of the running episodes."""
+        return {"returns": torch.tensor(self._returns, device="cpu")} | _state(self._statistics)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load what `state_dict` returned."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned.
+
+        Raises:
+            ValueError: If an entry is missing or of another shape; nothing changes then.
+        """
+        returns = _entry(state, "returns", self._returns.shape)
         _load(self._statistics, state)
+        self._returns = returns
 
 
 def _state(statistics: RunningMeanStd) -> dict[str, Any]:
     return {
-        "mean": torch.as_tensor(statistics.mean).clone(),
-        "var": torch.as_tensor(statistics.var).clone(),
+        "mean": torch.tensor(statistics.mean, device="cpu"),
+        "var": torch.tensor(statistics.var, device="cpu"),
         "count": float(statistics.count),
     }
 
 
-def _load(statistics: RunningMeanStd, state: dict[str, Any]) -> None:
-    statistics.mean, statistics.var = state["mean"].numpy(), state["var"].numpy()
-    statistics.count = state["count"]
+def _load(statistics: RunningMeanStd, state: Mapping[str, Any]) -> None:
+    shape = np.shape(statistics.mean)
+    mean, var = (_entry(state, name, shape) for name in ("mean", "var"))
+    statistics.count = float(_entry(state, "count", ()))
+    statistics.mean, statistics.var = mean, var
+
+
+def _entry(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a copy of one entry, which must be finite numbers of this shape."""
+    value = torch.as_tensor(state.get(name, torch.nan)).cpu().double().numpy()
+    if value.shape != shape or not np.isfinite(value).all():
+        got = f"shape {list(value.shape)}" if name in state else "no such entry"
+        raise ValueError(
+            f'state["{name}"]: expected finite numbers of shape {list(shape)}, got {got}.'
+        )
+    return value.copy()

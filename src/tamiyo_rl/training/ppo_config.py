@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
+
+import torch
+
+from tamiyo_rl.policy.inputs import require_positive
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,31 @@ class PPOConfig:
         value_coef: Weight of the value loss.
         entropy_coef: Weight of the entropy bonus.
         max_grad_norm: Largest norm of the gradient.
+        normalize_observations: Whether features are normalised by running statistics.
+        normalize_rewards: Whether rewards are scaled by the running deviation of the return.
+        autocast: Whether the network computes in bfloat16 where `torch.autocast` allows it;
+            parameters, stored states and losses keep their type.
         seed: Of the environments, the sampling and the order of the minibatches.
+
+    Raises:
+        ValueError: If a setting is one with which training cannot run, naming it.
+
+    Examples:
+        ```python
+        from tamiyo_rl.training import PPOConfig
+
+        for bad in ({"gamma": 1.5}, {"epochs": 0}, {"num_steps": 100, "sequence_length": 32}):
+            try:
+                PPOConfig(**bad)
+            except ValueError as error:
+                print(error)
+        ```
+
+        ```text
+        gamma: expected a number from 0 to 1, got 1.5.
+        epochs: expected an int of at least 1, got 0.
+        sequence_length: expected a divisor of num_steps=100, got 32.
+        ```
     """
 
     total_steps: int = 150_000
@@ -38,19 +68,43 @@ class PPOConfig:
     value_coef: float = 0.5
     entropy_coef: float = 0.0
     max_grad_norm: float = 5.0
+    normalize_observations: bool = True
+    normalize_rewards: bool = True
+    autocast: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse settings with which training cannot run."""
         for name in ("total_steps", "num_steps", "sequence_length", "num_minibatches", "epochs"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
+            require_positive(**{name: getattr(self, name)})
         for name in ("gamma", "gae_lambda"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+            self._require(name, lambda x: 0 <= x <= 1, "from 0 to 1")
         for name in ("learning_rate", "clip_range", "max_grad_norm"):
-            self._require(name, 0 < getattr(self, name) < math.inf, "positive and finite")
+            self._require(name, lambda x: 0 < x < math.inf, "positive and finite")
         for name in ("value_coef", "entropy_coef"):
-            self._require(name, 0 <= getattr(self, name) < math.inf, "at least 0 and finite")
+            self._require(name, lambda x: 0 <= x < math.inf, "at least 0 and finite")
+        for name in ("normalize_observations", "normalize_rewards", "autocast"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
+        self._require_seed()
+        self._require_divisor()
 
-    def _require(self, name: str, holds: bool, expected: str) -> None:  # noqa: FBT001 - the outcome of a check
-        if not holds:
-            raise ValueError(f"{name}: expected a number {expected}, got {getattr(self, name)}.")
+    def _require(self, name: str, holds: Callable[[float], bool], expected: str) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, Real) or not holds(float(value)):
+            raise ValueError(f"{name}: expected a number {expected}, got {value!r}.")
+
+    def _require_seed(self) -> None:
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: expected an int from 0 to 2**63 - 1, got {self.seed!r}.")
+
+    def _require_divisor(self) -> None:
+        if self.num_steps % self.sequence_length:
+            raise ValueError(
+                f"sequence_length: expected a divisor of num_steps={self.num_steps}, got "
+                f"{self.sequence_length}."
+            )
+
+    def precision(self, device: torch.device) -> torch.autocast:
+        """Return the context in which the network computes on this device."""
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.autocast)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,20 +12,20 @@ from gymnasium.vector import VectorEnv
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.collection import RolloutCollector
-from tamiyo_rl.training.diagnostics import UpdateReport
+from tamiyo_rl.training.diagnostics import UpdateReport, explained_variance, hidden_staleness
 from tamiyo_rl.training.normalization import FeatureNormalizer
 from tamiyo_rl.training.ppo_config import PPOConfig
-from tamiyo_rl.training.ppo_loss import PPOLoss
 from tamiyo_rl.training.rollout_buffer import RolloutBuffer
-from tamiyo_rl.training.update import PPOUpdater
+from tamiyo_rl.training.update import PPOUpdater, UpdateResult
 
 
 class RecurrentPPO:
     """Trains a bundle with PPO (Schulman et al. 2017, arXiv:1707.06347) on a vector environment.
 
-    Observations and rewards are normalised by running statistics. The LSTM is trained through
-    whole stored sequences that continue from the rollout's hidden states (truncated BPTT). Before
-    the first update the loss is audited by its terms: see `audit_gradients`.
+    Observations and rewards are normalised by running statistics, unless the settings say no. The
+    LSTM is trained through whole stored sequences that continue from the rollout's hidden states
+    (truncated BPTT). Action masks of the environment are obeyed (`ActionMasks`). A run that breaks
+    an invariant stops with an error that says which, before the parameters change.
 
     Args:
         envs: Gymnasium vector environment, in any autoreset mode.
@@ -35,7 +36,7 @@ class RecurrentPPO:
         ValueError: If the spaces are not supported or do not fit the bundle, or the settings do
             not fit the number of environments.
         ContractError: From `train()`, if a term of the first loss is a constant or a parameter is
-            not trained.
+            not trained, the ratio before an update is not 1, or a loss is not finite.
 
     Examples:
         ```python
@@ -88,25 +89,41 @@ class RecurrentPPO:
         """Train for as many whole rollouts as `total_steps` holds, yielding a report after each."""
         torch.manual_seed(self.config.seed)
         self.collector.begin()
+        before, began = self.steps, time.perf_counter()
         while self.steps < self.total_steps:
             remaining = 1.0 - self.steps / self.total_steps
             self.collector.collect()
             self.steps += self._rollout_steps
-            yield self._report(self.updater.update(self.buffer, remaining))
+            result = self.updater.update(self.buffer, remaining)
+            seconds = time.perf_counter() - began
+            yield self._report(result, fps=(self.steps - before) / seconds)
 
-    def _report(self, losses: list[PPOLoss]) -> UpdateReport:
-        mean = torch.stack([torch.stack(loss).detach() for loss in losses]).mean(dim=0).tolist()
-        policy, value, entropy, approx_kl, clip_fraction, _ = mean
+    def _report(self, result: UpdateResult, fps: float) -> UpdateReport:
+        policy, value, entropy, approx_kl, clip_fraction, _ = map(float, result.loss)
+        episodes = self.collector.episodes
         return UpdateReport(
             steps=self.steps,
-            episode_return=self.collector.episodes.mean(),
+            episode_return=episodes.mean_return,
+            episode_length=episodes.mean_length,
             policy_loss=policy,
             value_loss=value,
             entropy=entropy,
             approx_kl=approx_kl,
             clip_fraction=clip_fraction,
-            first_ratio_error=float(losses[0].ratio_error.detach()),
+            explained_variance=explained_variance(*self.buffer.values_and_returns()),
+            first_ratio_error=result.first_ratio_error,
+            hidden_staleness=self._hidden_staleness(),
+            gradient_norms=result.gradient_norms,
+            learning_rate=result.learning_rate,
+            clip_range=result.clip_range,
+            fps=fps,
         )
+
+    def _hidden_staleness(self) -> float:
+        with self.config.precision(self.bundle.device):
+            return hidden_staleness(
+                self.bundle, self.buffer, self.collector.hidden, self.collector.starts
+            )
 
     def _require_fit(self) -> None:
         spaces = SpaceAdapter(self.envs.single_observation_space, self.envs.single_action_space)

@@ -300,6 +300,28 @@ class RolloutBuffer:
         order = torch.randperm(self.num_rows, generator=generator, device="cpu")
         return self._take_in_turn(order.chunk(count), plan)
 
+    def sequences(self) -> Iterator[RolloutBatch]:
+        """Yield the sequences in the order of time, each with a row for every environment.
+
+        Raises:
+            ValueError: If `finish` was not called.
+        """
+        plan = self._finished_plan()
+        every = self.num_steps // self.sequence_length
+        rows = torch.arange(self.num_rows, device="cpu").view(-1, every)
+        return self._take_in_turn(rows.unbind(dim=1), plan)
+
+    @torch.inference_mode(mode=False)
+    def values_and_returns(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the values and the returns of the valid steps, `[N]` each.
+
+        Raises:
+            ValueError: If `finish` was not called.
+        """
+        self._finished_plan()
+        values = self._value[self._valid]
+        return values, values + self._advantages[self._valid]
+
     def _take_in_turn(
         self, parts: Iterable[torch.Tensor], plan: EpisodePlan
     ) -> Iterator[RolloutBatch]:

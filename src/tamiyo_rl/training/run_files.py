@@ -25,12 +25,15 @@ class TrainingLog:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(UpdateReport._fields)
+        self._writer: csv.DictWriter[str] | None = None
 
     def add(self, report: UpdateReport) -> None:
-        """Write one report."""
-        self._writer.writerow(report)
+        """Write one report, after the names of its figures if it is the first."""
+        scalars = report.scalars()
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._file, list(scalars))
+            self._writer.writeheader()
+        self._writer.writerow(scalars)
         self._file.flush()
 
     def __enter__(self) -> Self:

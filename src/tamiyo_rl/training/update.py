@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
-from tamiyo_rl.contract.audit import audit_gradients
-from tamiyo_rl.policy.protocol import PolicyBundle
+from tamiyo_rl.contract.audit import audit_gradients, check_ratio
+from tamiyo_rl.contract.guard import ContractError
+from tamiyo_rl.policy.protocol import EvalResult, PolicyBundle
+from tamiyo_rl.training.diagnostics import GradientNorms
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
 
+RATIO_TOLERANCE, COARSE_RATIO_TOLERANCE = 1e-3, 0.1
+
+
+class UpdateResult(NamedTuple):
+    """What the minibatches of an update gave.
+
+    Attributes:
+        loss: Mean of each term over the minibatches.
+        first_ratio_error: Largest distance of the ratio from 1 in the first minibatch.
+        gradient_norms: Mean norm of the gradient of each part.
+        learning_rate: Of this update.
+        clip_range: Of this update.
+    """
+
+    loss: PPOLoss
+    first_ratio_error: float
+    gradient_norms: dict[str, float]
+    learning_rate: float
+    clip_range: float
+
 
 class PPOUpdater:
-    """Trains a policy on one rollout after the other, and audits the first loss.
+    """Trains a policy on one rollout after the other, and stops where an invariant breaks.
+
+    The loss is audited once (`audit_gradients`); the ratio of each first minibatch is checked
+    (`check_ratio`); a loss or gradient that is not finite never reaches the parameters.
 
     Args:
         bundle: The policy.
@@ -22,41 +49,60 @@ class PPOUpdater:
     def __init__(self, bundle: PolicyBundle, config: PPOConfig) -> None:
         self.bundle, self.config = bundle, config
         self.optimizer = torch.optim.Adam(bundle.parameters(), lr=config.learning_rate, eps=1e-5)
+        self._norms = GradientNorms(bundle)
         self._audited = False
 
-    def update(self, buffer: RolloutBuffer, remaining: float) -> list[PPOLoss]:
-        """Train on the buffer, and return the loss of each minibatch.
+    def update(self, buffer: RolloutBuffer, remaining: float) -> UpdateResult:
+        """Train on the buffer.
 
         Args:
             buffer: A finished rollout.
             remaining: Share of the training that is left; scales learning rate and clip range.
-        """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * remaining
-        return [
-            self._train_minibatch(batch, self.config.clip_range * remaining)
-            for _ in range(self.config.epochs)
-            for batch in buffer.minibatches(self.config.num_minibatches)
-        ]
 
-    def _train_minibatch(self, batch: RolloutBatch, clip_range: float) -> PPOLoss:
-        evaluation = self.bundle.evaluate_actions(
-            batch.features,
-            batch.actions,
-            batch.masks,
-            batch.hidden,
-            episode_starts=batch.episode_starts,
+        Raises:
+            ContractError: If an invariant breaks, saying which.
+        """
+        learning_rate, clip_range = (
+            setting * remaining for setting in (self.config.learning_rate, self.config.clip_range)
         )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        losses: list[PPOLoss] = []
+        for _ in range(self.config.epochs):
+            for batch in buffer.minibatches(self.config.num_minibatches):
+                losses.append(self._train_minibatch(batch, clip_range, is_first=not losses))
+        mean = PPOLoss(*torch.stack([torch.stack(loss) for loss in losses]).mean(dim=0))
+        return UpdateResult(
+            mean, float(losses[0].ratio_error), self._norms.mean(), learning_rate, clip_range
+        )
+
+    def _train_minibatch(
+        self, batch: RolloutBatch, clip_range: float, *, is_first: bool
+    ) -> PPOLoss:
+        with self.config.precision(self.bundle.device):
+            evaluation = self.bundle.evaluate_actions(
+                batch.features,
+                batch.actions,
+                batch.masks,
+                batch.hidden,
+                episode_starts=batch.episode_starts,
+            )
         loss = ppo_loss(evaluation, batch, clip_range)
         self._audit_once(loss, batch)
+        if is_first:
+            self._check_ratio(evaluation, batch)
         self._descend(loss)
-        return loss
+        return PPOLoss(*(term.detach() for term in loss))
 
     def _descend(self, loss: PPOLoss) -> None:
         value, entropy = self.config.value_coef, self.config.entropy_coef
         self.optimizer.zero_grad(set_to_none=True)
         (loss.policy + value * loss.value - entropy * loss.entropy).backward()
-        torch.nn.utils.clip_grad_norm_(self.bundle.parameters(), self.config.max_grad_norm)
+        norm = self._norms.measure()
+        self._require_finite(loss, norm)
+        torch.nn.utils.clip_grads_with_norm_(
+            self.bundle.parameters(), self.config.max_grad_norm, norm
+        )
         self.optimizer.step()
 
     def _audit_once(self, loss: PPOLoss, batch: RolloutBatch) -> None:
@@ -66,3 +112,24 @@ class PPOUpdater:
         terms = {"policy": loss.policy, "value": loss.value, "entropy": loss.entropy}
         audit_gradients(terms, self.bundle, optimizer=self.optimizer).raise_if_broken()
         self._audited = True
+
+    def _check_ratio(self, evaluation: EvalResult, batch: RolloutBatch) -> None:
+        """Check that the ratio is 1 before the first step: half precision rounds coarsely."""
+        log_prob = evaluation.joint_log_prob
+        half = self.config.autocast or self.bundle.dtype in {torch.bfloat16, torch.float16}
+        tolerance = COARSE_RATIO_TOLERANCE if half else RATIO_TOLERANCE
+        check_ratio((log_prob - batch.log_prob).exp(), log_prob, tolerance=tolerance)
+
+    def _require_finite(self, loss: PPOLoss, norm: torch.Tensor) -> None:
+        if norm.isfinite():
+            return
+        terms = {"policy loss": loss.policy, "value loss": loss.value, "entropy": loss.entropy}
+        parts = {f"gradient of {part}": value for part, value in self._norms.mean().items()}
+        broken = [
+            n for n, value in (terms | parts).items() if not torch.as_tensor(value).isfinite()
+        ]
+        raise ContractError(
+            f"loss: expected finite numbers, got NaN or infinity in {', '.join(broken)}"
+            "\n  do: lower the learning rate; look for huge observations or rewards. The "
+            "parameters are those before this minibatch."
+        )
