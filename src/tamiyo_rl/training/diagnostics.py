@@ -134,28 +134,36 @@ class GradientNorms:
     """
 
     def __init__(self, bundle: PolicyBundle) -> None:
-        self._parts: dict[str, list[tuple[torch.nn.Parameter, slice]]] = {}
-        for name, parameter in bundle.named_parameters():
-            for part, rows in _parts(name, parameter, bundle.action_dims):
-                self._parts.setdefault(part, []).append((parameter, rows))
+        pieces = [
+            (part, parameter, rows)
+            for name, parameter in bundle.named_parameters()
+            for part, rows in _parts(name, parameter, bundle.action_dims)
+        ]
+        self._parts = [part for part, _, _ in pieces]
+        self._pieces = [(parameter, rows) for _, parameter, rows in pieces]
         self._measured: list[torch.Tensor] = []
 
     def measure(self) -> torch.Tensor:
         """Take in the norms of the present gradients, and return the norm of the whole gradient."""
-        by_part = [torch.nn.utils.get_total_norm(_gradients(part)) for part in self._parts.values()]
-        self._measured.append(torch.stack(by_part))
+        self._measured.append(torch.stack([_norm(*piece) for piece in self._pieces]))
         total: torch.Tensor = torch.linalg.vector_norm(self._measured[-1])
         return total
 
     def mean(self) -> dict[str, float]:
         """Return the mean norm of each part since the last call, and forget them."""
-        means = torch.stack(self._measured).mean(dim=0).tolist()
+        squares = torch.stack(self._measured).double().square()
         self._measured.clear()
-        return dict(zip(self._parts, means, strict=True))
+        by_part: dict[str, torch.Tensor] = {}
+        for part, square in zip(self._parts, squares.unbind(dim=1), strict=True):
+            by_part[part] = by_part.get(part, torch.zeros_like(square)) + square
+        return {part: float(square.sqrt().mean()) for part, square in by_part.items()}
 
 
-def _gradients(part: list[tuple[torch.nn.Parameter, slice]]) -> list[torch.Tensor]:
-    return [parameter.grad[rows] for parameter, rows in part if parameter.grad is not None]
+def _norm(parameter: torch.nn.Parameter, rows: slice) -> torch.Tensor:
+    if parameter.grad is None:
+        return parameter.new_zeros(())
+    norm: torch.Tensor = torch.linalg.vector_norm(parameter.grad[rows])
+    return norm
 
 
 def _parts(

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+# What is stored of a step, in this order: numbers and flags of each environment.
+NUMBERS = LOG_PROB, VALUE, REWARDS, FINAL_VALUE = range(4)
+FLAGS = TERMINATED, TRUNCATED, VALID, FINAL = range(4)
+
+
 class RolloutBatch(NamedTuple):
     """Sequences of stored experience, `b` rows of `S` steps.
 
@@ -121,6 +126,7 @@ class RolloutBuffer:
         floats = partial(torch.zeros, device=device, dtype=bundle.dtype)
         flags = partial(torch.zeros, dtype=torch.bool, device=device)
         layers, _, width = bundle.initial_hidden(1).h.shape
+        self._action_dims = dict(bundle.action_dims)
         self._checks = InputChecks(
             feature_dim=bundle.feature_dim,
             action_dims=bundle.action_dims,
@@ -133,15 +139,14 @@ class RolloutBuffer:
         )
         self._features = floats(*shape, bundle.feature_dim)
         self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
-        self._actions = {n: flags(shape).long() for n in bundle.action_dims}
-        self._masks = {n: ~flags(*shape, size) for n, size in bundle.action_dims.items()}
-        self._log_prob, self._value, self._next_value, self._rewards, self._advantages = (
-            floats(shape) for _ in range(5)
-        )
-        self._terminated, self._truncated, self._valid, self._final = (
-            flags(shape) for _ in range(4)
-        )
+        self._actions = flags(len(bundle.action_dims), *shape).long()
+        self._masks = flags(*shape, sum(bundle.action_dims.values()))
+        self._numbers, self._flags = floats(len(NUMBERS), *shape), flags(len(FLAGS), *shape)
         self._starts = torch.zeros(shape, dtype=torch.bool, device="cpu")
+        # Views of each step, made once: an assignment by index takes three times as long.
+        by_time = (self._features, 1), (self._actions, -1), (self._numbers, -1), (self._flags, -1)
+        every = *by_time, (self._starts, -1), (self._masks, 1)
+        self._steps = list(zip(*(stored.unbind(dim) for stored, dim in every), strict=True))
 
     def reset(self) -> None:
         """Forget what was stored, to begin the next rollout."""
@@ -196,57 +201,78 @@ class RolloutBuffer:
         if state is None:
             raise TypeError("hidden: expected the state before the step, got None.")
         given = None if masks is None else checks.masks(masks)
-        ends = self._flags("terminated", terminated), self._flags("truncated", truncated)
-        row: list[tuple[torch.Tensor, torch.Tensor]] = [
-            (self._features, checks.step_features(features)),
-            (self._starts, checks.episode_starts(episode_starts)),
-            (self._log_prob, self._numbers("log_prob", result.joint_log_prob)),
-            (self._value, self._numbers("value", result.value)),
-            (self._rewards, self._numbers("rewards", rewards)),
-            (self._valid, self._flags("valid", valid)),
-            *zip((self._terminated, self._truncated), ends, strict=True),
-            *self._final_columns(final_values, ends[0] | ends[1]),
-        ]
-        chosen = checks.actions(result.action, given)
-        row += [(self._actions[name], action) for name, action in chosen.items()]
-        row += [
-            (stored, torch.ones_like(stored[:, 0]) if given is None else given[name])
-            for name, stored in self._masks.items()
-        ]
-        self._write(row, state)
-        self._masked |= masks is not None
+        row = (
+            checks.step_features(features),
+            torch.stack(list(checks.actions(result.action, given).values())),
+            self._row_of_numbers(result, rewards, final_values),
+            self._row_of_flags(terminated, truncated, valid, has_final=final_values is not None),
+            checks.episode_starts(episode_starts),
+        )
+        self._write(row, None if given is None else torch.cat(list(given.values()), dim=-1), state)
 
-    def _numbers(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
-        """Return one finite number for each environment, `[B]`."""
-        row = require_shape(name, _as_tensor(name, value), {"batch": self.num_envs})
-        if not row.is_meta and not bool(row.isfinite().all()):
-            bad = (~row.isfinite()).nonzero().flatten().tolist()
-            raise ValueError(f"{name}: expected finite numbers, got NaN or inf at rows {bad}.")
-        return row.to(self._rewards)
+    def _row_of_numbers(
+        self, result: ActionResult, rewards: ArrayLike, final_values: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return finite numbers `[4, B]`."""
+        value = result.value
+        final = value if final_values is None else final_values  # unread unless an episode ended
+        return self._finite(
+            log_prob=result.joint_log_prob, value=value, rewards=rewards, final_values=final
+        )
 
-    def _flags(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
-        """Return one flag for each environment, `[B]`."""
+    def _finite(self, **named: ArrayLike | torch.Tensor) -> torch.Tensor:
+        """Stack numbers `[B]`, finite in the type of the buffer."""
+        shape = {"batch": self.num_envs}
+        rows = torch.stack(
+            [
+                require_shape(name, _as_tensor(name, value), shape).to(self._numbers)
+                for name, value in named.items()
+            ]
+        )
+        if not rows.is_meta and not rows.isfinite().all():
+            number, place = (~rows.isfinite()).nonzero()[0].tolist()
+            raise ValueError(
+                f"{list(named)[number]}: expected finite numbers, got {rows[number, place]} in "
+                f"environment {place}."
+            )
+        return rows
+
+    def _row_of_flags(
+        self, terminated: ArrayLike, truncated: ArrayLike, valid: ArrayLike, *, has_final: bool
+    ) -> torch.Tensor:
+        """Return flags `[4, B]`."""
+        ends = self._flag("terminated", terminated), self._flag("truncated", truncated)
+        final = ends[0] | ends[1] if has_final else torch.zeros_like(ends[0])
+        return torch.stack([*ends, self._flag("valid", valid), final])
+
+    def _flag(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
         row = _as_tensor(name, value)
         if name == "valid" and row.dim() == 0:
             row = row.expand(self.num_envs)
-        return require_shape(name, row, {"batch": self.num_envs}).to(self._valid)
+        row = require_shape(name, row, {"batch": self.num_envs})
+        if row.dtype != torch.bool:
+            raise TypeError(f"{name}: expected bool, got {row.dtype}. Convert with .bool().")
+        return row.to(self._flags.device)
 
-    def _final_columns(
-        self, values: torch.Tensor | None, ended: torch.Tensor
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        if values is None:
-            return [(self._final, torch.zeros_like(ended))]
-        return [(self._final, ended), (self._next_value, self._numbers("final_values", values))]
-
-    def _write(self, row: list[tuple[torch.Tensor, torch.Tensor]], state: HiddenState) -> None:
-        """Copy one checked step into its column; the hidden state where a sequence begins."""
-        for stored, column in row:
-            stored[:, self._step] = column
+    def _write(
+        self, row: tuple[torch.Tensor, ...], masks: torch.Tensor | None, state: HiddenState
+    ) -> None:
+        """Copy one checked step in; the hidden state too where a sequence begins."""
+        *stored, stored_masks = self._steps[self._step]
+        for column, values in zip(stored, row, strict=True):
+            column.copy_(values)
+        if masks is not None:
+            if not self._masked:
+                self._masks.fill_(value=True)  # the steps before had none
+            stored_masks.copy_(masks)
+            self._masked = True
+        elif self._masked:
+            stored_masks.fill_(value=True)
         if self._step % self.sequence_length == 0:
             first = self._step // self.sequence_length
             every = self.num_steps // self.sequence_length
-            for stored, part in zip(self._hidden, state, strict=True):
-                stored[first::every] = part.transpose(0, 1)
+            for states, part in zip(self._hidden, state, strict=True):
+                states[first::every] = part.transpose(0, 1)
         self._step += 1
 
     @torch.inference_mode(mode=False)
@@ -266,15 +292,16 @@ class RolloutBuffer:
             raise ValueError(
                 f"RolloutBuffer: expected {self.num_steps} steps before finish(), got {self._step}."
             )
-        last = self._numbers("last_values", last_values)
-        following = torch.cat([self._value[:, 1:], last[:, None]], dim=1)
-        next_values = torch.where(self._final, self._next_value, following)
+        (last,) = self._finite(last_values=last_values)
+        _, value, rewards, final_value = self._numbers
+        terminated, truncated, _, final = self._flags
+        following = torch.cat([value[:, 1:], last[:, None]], dim=1)
         self._advantages = generalized_advantages(
-            self._rewards,
-            self._value,
-            next_values,
-            self._terminated,
-            self._truncated,
+            rewards,
+            value,
+            torch.where(final, final_value, following),
+            terminated,
+            truncated,
             gamma=gamma,
             gae_lambda=gae_lambda,
         )
@@ -319,8 +346,9 @@ class RolloutBuffer:
             ValueError: If `finish` was not called.
         """
         self._finished_plan()
-        values = self._value[self._valid]
-        return values, values + self._advantages[self._valid]
+        valid = self._flags[VALID]
+        values = self._numbers[VALUE][valid]
+        return values, values + self._advantages[valid]
 
     def _take_in_turn(
         self, parts: Iterable[torch.Tensor], plan: EpisodePlan
@@ -337,22 +365,26 @@ class RolloutBuffer:
 
     @torch.inference_mode(mode=False)
     def _gather(self, rows: torch.Tensor, plan: EpisodePlan) -> RolloutBatch:
-        index = rows.clone().to(self._rewards.device, non_blocking=True)
+        index = rows.clone().to(self._numbers.device, non_blocking=True)
         take = partial(self._take, index=index)
         h, c = (state[index].transpose(0, 1).contiguous() for state in self._hidden)
-        advantages, value = take(self._advantages), take(self._value)
+        advantages, value = take(self._advantages), take(self._numbers[VALUE])
         return RolloutBatch(
             features=take(self._features),
-            actions={name: take(action) for name, action in self._actions.items()},
-            masks={n: take(m) for n, m in self._masks.items()} if self._masked else None,
+            actions=dict(zip(self._action_dims, map(take, self._actions), strict=True)),
+            masks=self._masks_by_head(take(self._masks)) if self._masked else None,
             hidden=HiddenState(h, c),
             episode_starts=plan.rows(rows),
-            log_prob=take(self._log_prob),
+            log_prob=take(self._numbers[LOG_PROB]),
             value=value,
             advantages=advantages,
             returns=advantages + value,
-            valid=take(self._valid),
+            valid=take(self._flags[VALID]),
         )
+
+    def _masks_by_head(self, masks: torch.Tensor) -> dict[str, torch.Tensor]:
+        parts = masks.split(list(self._action_dims.values()), dim=-1)
+        return dict(zip(self._action_dims, parts, strict=True))
 
     def _take(self, stored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Gather rows of `[B, T, ...]` cut into sequences: a copy."""

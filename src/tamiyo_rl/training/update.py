@@ -48,7 +48,9 @@ class PPOUpdater:
 
     def __init__(self, bundle: PolicyBundle, config: PPOConfig) -> None:
         self.bundle, self.config = bundle, config
-        self.optimizer = torch.optim.Adam(bundle.parameters(), lr=config.learning_rate, eps=1e-5)
+        self.optimizer = torch.optim.Adam(
+            bundle.parameters(), lr=config.learning_rate, eps=1e-5, fused=True
+        )
         self._norms = GradientNorms(bundle)
         self._audited = False
 
