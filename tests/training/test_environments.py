@@ -1,71 +1,14 @@
-"""One way to step through every autoreset mode, compared with a scalar environment."""
+"""Vector environments by their id, and the default task."""
 
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
-from tamiyo_rl.training import EnvironmentStepper, make_cartpole_without_velocities
-
-LENGTHS = [2, 3, 1]
-
-
-class Scripted(gymnasium.Env[Any, Any]):
-    """Shows episode and step; episodes of 2, 3, 1, 2, ... steps; every other one is truncated."""
-
-    observation_space = gymnasium.spaces.Box(-100, 100, (2,))
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self) -> None:
-        self.episode, self.time = -1, 0
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed, options=options)
-        self.episode, self.time = self.episode + 1, 0
-        return self._observation(), {}
-
-    def step(self, action: Any) -> Any:
-        self.time += 1
-        ended = self.time == LENGTHS[self.episode % 3]
-        truncated = self.episode % 2 == 1
-        return self._observation(), 1.0, ended and not truncated, ended and truncated, {}
-
-    def _observation(self) -> Any:
-        return np.array([self.episode, self.time], dtype=np.float32)
-
-
-def transitions(mode: AutoresetMode) -> list[tuple[Any, ...]]:
-    """Collect (before, after, start, terminated, truncated) of every valid step."""
-    stepper = EnvironmentStepper(SyncVectorEnv([Scripted] * 2, autoreset_mode=mode))
-    seen: list[tuple[Any, ...]] = []
-    before, starts = stepper.reset(seed=0), np.ones(2, dtype=bool)
-    while len(seen) < 12:
-        step = stepper.step(np.zeros(2, dtype=np.int64))
-        after = step.observations if step.final_observations is None else step.final_observations
-        if step.valid[0]:
-            flags = bool(starts[0]), bool(step.terminated[0]), bool(step.truncated[0])
-            seen.append((before[0].tolist(), after[0].tolist(), *flags))
-        before, starts = step.observations.copy(), step.starts
-    return seen
-
-
-def scalar_transitions() -> list[tuple[Any, ...]]:
-    env = Scripted()
-    seen: list[tuple[Any, ...]] = []
-    before, start = env.reset()[0], True
-    while len(seen) < 12:
-        after, _, terminated, truncated, _ = env.step(0)
-        seen.append((before.tolist(), after.tolist(), start, terminated, truncated))
-        start = terminated or truncated
-        before = env.reset()[0] if start else after
-    return seen
-
-
-@pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_every_mode_gives_the_transitions_of_a_scalar_environment(mode: AutoresetMode) -> None:
-    assert transitions(mode) == scalar_transitions()
+from tamiyo_rl.training import make_cartpole_without_velocities, make_envs
+from tamiyo_rl.training.environments import DEFAULT_TASK
 
 
 def test_default_task_shows_positions_and_hides_velocities() -> None:
@@ -74,3 +17,57 @@ def test_default_task_shows_positions_and_hides_velocities() -> None:
     np.testing.assert_array_equal(shown, whole[:, [0, 2]])
     assert envs.single_observation_space.shape == (2,)
     assert envs.observation_space.contains(shown)
+
+
+def test_the_default_task_has_an_id_a_limit_and_a_threshold() -> None:
+    envs = make_envs(num_envs=3)
+    assert envs.spec is not None
+    assert (envs.spec.id, envs.spec.reward_threshold) == (DEFAULT_TASK, 475.0)
+    assert envs.num_envs == 3
+    assert make_envs(max_episode_steps=7).unwrapped.max_episode_steps == 7  # type: ignore[attr-defined]
+
+
+def test_one_environment_of_the_default_task_is_the_same_task() -> None:
+    single, full = gymnasium.make(DEFAULT_TASK), gymnasium.make("CartPole-v1")
+    shown, whole = single.reset(seed=3)[0], full.reset(seed=3)[0]
+    for _ in range(5):
+        np.testing.assert_array_equal(shown, whole[[0, 2]])
+        shown, whole = single.step(1)[0], full.step(1)[0]
+    assert single.spec is not None
+    assert single.spec.max_episode_steps == 500
+
+
+@pytest.mark.parametrize(
+    ("vectorization", "kind"), [("sync", SyncVectorEnv), ("async", AsyncVectorEnv)]
+)
+def test_vectorization_is_chosen(vectorization: Any, kind: type[Any]) -> None:
+    envs = make_envs(DEFAULT_TASK, 2, vectorization=vectorization)
+    assert isinstance(envs.unwrapped, kind)
+    assert envs.reset(seed=0)[0].shape == (2, 2)
+    envs.close()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "settings", "reason"),
+    [
+        ("NoSuchTask-v0", {}, "NameNotFound"),
+        ("CartPole-v9", {}, "VersionNotFound"),
+        ("nowhere/CartPole-v1", {}, "NamespaceNotFound"),
+        ("no_such_module:Task-v0", {}, "ModuleNotFoundError"),
+        ("", {}, "Error"),
+        ("two words", {}, "Error"),
+        ("CartPole-v1", {"gravity_of_mars": 3}, "gravity_of_mars"),
+        ("Acrobot-v1", {"vectorization": "native"}, "vector entry point"),
+        ("CartPole-v1", {"vectorization": "quantum"}, "quantum"),
+        ("Pendulum-v1", {}, "action_space: expected Discrete"),
+    ],
+)
+def test_what_cannot_be_made_is_named(env_id: str, settings: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"(?s)^env_id: expected.*got '{env_id}'.*{reason}"):
+        make_envs(env_id, 2, **settings)
+
+
+@pytest.mark.parametrize("num_envs", [0, -1, 1.5, True, "4"])
+def test_a_number_of_environments_below_one_is_named(num_envs: Any) -> None:
+    with pytest.raises(ValueError, match="num_envs: expected an int of at least 1"):
+        make_envs("CartPole-v1", num_envs)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode
 
 from tamiyo_rl import ContractError, LSTMPolicyBundle
 from tamiyo_rl.training import (
@@ -15,11 +15,10 @@ from tamiyo_rl.training import (
     RecurrentPPO,
     RewardScaler,
     evaluate_policy,
-    generalized_advantages,
     make_cartpole_without_velocities,
 )
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
-from tests.training.test_environments import Scripted
+from tests.training.scripted import SCRIPTS, make_vector, reward
 
 
 def make_trainer(**config: Any) -> RecurrentPPO:
@@ -48,57 +47,6 @@ def test_training_learns_to_balance() -> None:
     config: dict[str, Any] = {"num_steps": 32, "sequence_length": 32, "epochs": 10}
     reports = list(make_trainer(total_steps=8_000, num_minibatches=1, **config).train())
     assert reports[-1].episode_return > 1.7 * reports[1].episode_return
-
-
-@pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_advantages_are_those_of_a_scalar_reference(mode: AutoresetMode) -> None:
-    envs = SyncVectorEnv([Scripted] * 2, autoreset_mode=mode)
-    torch.manual_seed(0)
-    bundle = LSTMPolicyBundle(2, 2, hidden_dim=4)
-    config = PPOConfig(num_steps=24, sequence_length=24, num_minibatches=1, gamma=0.9)
-    trainer = RecurrentPPO(envs, bundle, config)
-    trainer.collector.reward_scaler = lambda rewards, *_: rewards  # type: ignore[assignment]
-    trainer.collector.normalizer = _NoNormalizer(2)
-    trainer.collector.begin()
-    trainer.collector.collect()
-    batch = next(trainer.buffer.minibatches(1))
-    valid = batch.valid[0].tolist()
-    kept = [t for t in range(24) if valid[t]][:8]  # well before the end of the rollout
-    expected = _scalar_advantages(bundle, len(kept), 0.9, trainer.config.gae_lambda)
-    got = [batch.advantages[0, t].item() for t in kept]
-    np.testing.assert_allclose(got, expected, atol=1e-4)
-
-
-class _NoNormalizer(FeatureNormalizer):
-    """Passes features on: the reference sees what the environment showed."""
-
-    def __call__(self, features: torch.Tensor) -> torch.Tensor:
-        return features
-
-
-def _scalar_advantages(
-    bundle: LSTMPolicyBundle, count: int, gamma: float, decay: float
-) -> list[float]:
-    """Play the script alone, one episode at a time, and estimate by the definition."""
-    env = Scripted()
-    rows: list[tuple[Any, ...]] = []
-    while len(rows) < count + 3:
-        observation, hidden, ended = env.reset()[0], bundle.initial_hidden(1), False
-        while not ended:
-            features = torch.as_tensor(observation)[None]
-            value = bundle.get_value(features, hidden)
-            hidden = bundle.get_action(features, hidden=hidden).hidden
-            observation, reward, terminated, truncated, _ = env.step(0)
-            following = bundle.get_value(torch.as_tensor(observation)[None], hidden)
-            rows.append((reward, value.item(), following.item(), terminated, truncated))
-            ended = terminated or truncated
-    rewards, values, nexts, terminated, truncated = (
-        torch.tensor([column]) for column in zip(*rows, strict=True)
-    )
-    advantages = generalized_advantages(
-        rewards, values, nexts, terminated, truncated, gamma=gamma, gae_lambda=decay
-    )
-    return advantages[0, :count].tolist()
 
 
 @pytest.mark.parametrize(
@@ -133,10 +81,13 @@ def test_a_bundle_that_does_not_fit_is_named() -> None:
         RecurrentPPO(envs, LSTMPolicyBundle(2, 2), PPOConfig(num_minibatches=3))
 
 
-def test_evaluation_counts_one_whole_episode_of_each_environment() -> None:
-    envs = SyncVectorEnv([Scripted] * 3)
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_evaluation_counts_one_whole_episode_of_each_environment(mode: AutoresetMode) -> None:
+    envs = make_vector("sync", mode)
     returns = evaluate_policy(LSTMPolicyBundle(2, 2, hidden_dim=4), envs, FeatureNormalizer(2))
-    assert returns.tolist() == [2.0, 2.0, 2.0]
+    lengths = [script[0].length for script in SCRIPTS]
+    expected = [sum(reward(0, time + 1) for time in range(length)) for length in lengths]
+    np.testing.assert_allclose(returns, expected)
 
 
 def test_normalizer_has_the_statistics_of_all_it_saw() -> None:

@@ -284,7 +284,7 @@ def check_ratio(ratio: torch.Tensor, log_prob: torch.Tensor, *, tolerance: float
             " rollout's\n  do: train on what RolloutBuffer stored, with dropout off"
         )
     slope = _slope(ratio, log_prob)
-    if slope is None or not torch.allclose(slope, ratio, atol=tolerance):
+    if slope is None or not torch.allclose(slope.to(ratio), ratio, atol=tolerance):
         raise ContractError(
             "ratio: expected to rise with log_prob, as exp(log_prob - old_log_prob) does"
             f"\n  got: {'no dependence on it' if slope is None else 'another derivative'}"

@@ -398,11 +398,14 @@ class LSTMPolicyBundle(NetworkHolder):
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         try:
-            logits, value, (h, c) = self.network(features, hidden, starts)
+            logits, value, state = self.network(features, hidden, starts)
         except RuntimeError:  # looked at only then: a rollout takes many steps
             self._require_one_place()
             raise
-        return logits, value, HiddenState(h.to(self.dtype), c.to(self.dtype))
+        # Autocast leaves them in half precision: too coarse for states to store and for ratios.
+        dtype = self.dtype
+        logits, value, h, c = (tensor.to(dtype) for tensor in (logits, value, *state))
+        return logits, value, HiddenState(h, c)
 
     def _require_known_state(self, hidden: HiddenState | None, plan: EpisodePlan | None) -> None:
         """Refuse or report a training call whose first states are not the rollout's (C5)."""

@@ -21,6 +21,7 @@ from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
 from tamiyo_rl.training.stepping import EnvironmentStep, EnvironmentStepper
+from tamiyo_rl.training.tensorboard import TensorBoardLog
 
 __all__ = [
     "ActionMasks",
@@ -36,6 +37,7 @@ __all__ = [
     "RolloutBatch",
     "RolloutBuffer",
     "SavedPolicy",
+    "TensorBoardLog",
     "UpdateReport",
     "evaluate_policy",
     "explained_variance",

@@ -8,12 +8,11 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from tamiyo_rl.policy.protocol import HiddenState, PolicyBundle
-from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.episodes import EpisodeStatistics
 from tamiyo_rl.training.normalization import FeatureNormalizer, RewardScaler
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.rollout_buffer import RolloutBuffer
-from tamiyo_rl.training.stepping import EnvironmentStep, EnvironmentStepper, require_finite
+from tamiyo_rl.training.stepping import EnvironmentStep, EnvironmentStepper
 
 
 class RolloutCollector:
@@ -41,8 +40,7 @@ class RolloutCollector:
         config: PPOConfig,
     ) -> None:
         self.bundle, self.buffer, self.config = bundle, buffer, config
-        self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
-        self.stepper = EnvironmentStepper(envs)
+        self.stepper = EnvironmentStepper(envs, bundle.device)
         self.normalizer = FeatureNormalizer(
             bundle.feature_dim, enabled=config.normalize_observations
         )
@@ -53,7 +51,7 @@ class RolloutCollector:
 
     def begin(self) -> None:
         """Reset the environments, and begin from the initial state."""
-        self._observe(self._features_of(self.stepper.reset(self.config.seed)))
+        self._observe(self.stepper.reset(self.config.seed))
         self.hidden = self.bundle.initial_hidden(self.buffer.num_envs)
         self.starts = torch.ones(self.buffer.num_envs, dtype=torch.bool, device="cpu")
 
@@ -75,9 +73,7 @@ class RolloutCollector:
         result = self.bundle.get_action(
             self._features, masks, self.hidden, episode_starts=self.starts
         )
-        step = self.stepper.step(self.spaces.actions(result.action))
-        features = self._features_of(step.observations)
-        final_values = self._final_values(step, result.hidden)
+        step = self.stepper.step(result.action)
         ended = step.terminated | step.truncated
         self.buffer.add(
             self._features,
@@ -88,19 +84,12 @@ class RolloutCollector:
             terminated=step.terminated,
             truncated=step.truncated,
             masks=masks,
-            final_values=final_values,
+            final_values=self._final_values(step, result.hidden),
             valid=step.valid,
         )
         self.episodes.add(step)
-        self._observe(features)
+        self._observe(step.features)
         self.hidden, self.starts = result.hidden, torch.as_tensor(step.starts, device="cpu")
-
-    def _features_of(self, observations: Any) -> torch.Tensor:  # noqa: ANN401 - any space
-        """Return finite features `[B, F]`, not yet normalised."""
-        features = self.spaces.features(observations, self.bundle.device)
-        if not features.sum().isfinite():  # one pass; a sum of huge numbers may overflow
-            require_finite("observations", features.cpu().numpy(), self.stepper.steps)
-        return features
 
     def _observe(self, features: torch.Tensor) -> None:
         """Take features into the statistics, and show them to the policy."""
@@ -108,7 +97,6 @@ class RolloutCollector:
         self._features = self.normalizer(features)
 
     def _final_values(self, step: EnvironmentStep, hidden: HiddenState) -> torch.Tensor | None:
-        if step.final_observations is None or not step.truncated.any():
+        if step.final_features is None:
             return None
-        features = self._features_of(step.final_observations)
-        return self.bundle.get_value(self.normalizer(features), hidden)
+        return self.bundle.get_value(self.normalizer(step.final_features), hidden)

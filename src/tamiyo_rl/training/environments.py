@@ -53,16 +53,12 @@ def make_envs(
             try:
                 make_envs(env_id, num_envs)
             except ValueError as error:
-                print(str(error).splitlines()[-1].strip())
+                print(str(error).splitlines()[0])
         ```
 
         ```text
         (2,)
         env_id: expected an environment that Gymnasium can make, got 'CartPole-v7'
-          VersionNotFound: Environment version `v7` for environment `CartPole` doesn't exist. It provides versioned environments: [ `v0`, `v1` ].
-          do: list what there is with gymnasium.pprint_registry(), or write "module:id" to import the module that registers it
-        env_id: expected supported spaces, got 'Pendulum-v1'
-          action_space: expected Discrete, MultiDiscrete, or Dict of them (discrete actions only), got Box(-2.0, 2.0, (1,), float32).
         num_envs: expected an int of at least 1, got 0.
         ```
     """

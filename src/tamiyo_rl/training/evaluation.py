@@ -9,7 +9,6 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from tamiyo_rl.policy.protocol import PolicyBundle
-from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.normalization import FeatureNormalizer
 from tamiyo_rl.training.stepping import EnvironmentStepper
 
@@ -60,16 +59,14 @@ def evaluate_policy(
 def _play(
     bundle: PolicyBundle, envs: VectorEnv[Any, Any, Any], normalizer: FeatureNormalizer, seed: int
 ) -> NDArray[np.float64]:
-    spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
-    stepper, hidden = EnvironmentStepper(envs), bundle.initial_hidden(envs.num_envs)
-    observations = stepper.reset(seed)
+    stepper = EnvironmentStepper(envs, bundle.device)
+    features, hidden = stepper.reset(seed), bundle.initial_hidden(envs.num_envs)
     returns, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, dtype=np.bool_)
     while running.any():
-        features = normalizer(spaces.features(observations, bundle.device))
         masks = stepper.action_masks.by_head(stepper.masks, bundle.device)
-        result = bundle.get_action(features, masks, hidden, deterministic=True)
-        step = stepper.step(spaces.actions(result.action))
+        result = bundle.get_action(normalizer(features), masks, hidden, deterministic=True)
+        step = stepper.step(result.action)
         returns += np.where(running, step.rewards, 0.0)
         running &= ~(step.terminated | step.truncated)
-        observations, hidden = step.observations, result.hidden
+        features, hidden = step.features, result.hidden
     return returns

@@ -76,8 +76,9 @@ class FeatureNormalizer:
         Raises:
             ValueError: If an entry is missing or of another shape; nothing changes then.
         """
+        enabled = bool(_entry(state, "enabled", ()))
         _load(self._statistics, state)
-        self.enabled = bool(state["enabled"])
+        self.enabled = enabled
 
     def _checked(self, features: torch.Tensor) -> torch.Tensor:
         return require_shape("features", features, {"batch": None, "features": self.feature_dim})
@@ -174,17 +175,22 @@ def _state(statistics: RunningMeanStd) -> dict[str, Any]:
 
 def _load(statistics: RunningMeanStd, state: Mapping[str, Any]) -> None:
     shape = np.shape(statistics.mean)
-    mean, var = (_entry(state, name, shape) for name in ("mean", "var"))
-    statistics.count = float(_entry(state, "count", ()))
-    statistics.mean, statistics.var = mean, var
+    mean, var, count = (
+        _entry(state, name, shape if name != "count" else ()) for name in ("mean", "var", "count")
+    )
+    statistics.mean, statistics.var, statistics.count = mean, var, float(count)
 
 
 def _entry(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return a copy of one entry, which must be finite numbers of this shape."""
-    value = torch.as_tensor(state.get(name, torch.nan)).cpu().double().numpy()
+    if name not in state:
+        raise ValueError(f'state["{name}"]: expected an entry, got {list(state)}.')
+    try:
+        value = torch.as_tensor(state[name], dtype=torch.float64, device="cpu").detach().numpy()
+    except (TypeError, ValueError, RuntimeError):
+        value = np.asarray(np.nan)
     if value.shape != shape or not np.isfinite(value).all():
-        got = f"shape {list(value.shape)}" if name in state else "no such entry"
         raise ValueError(
-            f'state["{name}"]: expected finite numbers of shape {list(shape)}, got {got}.'
+            f'state["{name}"]: expected finite numbers of shape {list(shape)}, got {state[name]!r}.'
         )
     return value.copy()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 from numpy.typing import NDArray
 
+from tamiyo_rl.policy.protocol import HeadTensors
+from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.action_masks import ActionMasks, Masks
 
 Flags = NDArray[np.bool_]
@@ -20,23 +22,23 @@ class EnvironmentStep(NamedTuple):
     """What one step of a vector environment brought, the same for every autoreset mode.
 
     Attributes:
-        observations: What the policy sees next.
+        features: What the policy sees next, `[B, F]`.
         rewards: `[B]` float64.
         terminated: `[B]` bool.
         truncated: `[B]` bool.
         starts: `[B]` bool, true where the next step is the first of an episode.
         valid: `[B]` bool, false where this step only reset its environment.
-        final_observations: The true final observations where episodes ended, if `observations`
-            shows the next episode already; else None.
+        final_features: `[B, F]`, the features of the true final observations where episodes were
+            truncated, if `features` shows the next episode there already; else None.
     """
 
-    observations: Any
+    features: torch.Tensor
     rewards: NDArray[np.float64]
     terminated: Flags
     truncated: Flags
     starts: Flags
     valid: Flags
-    final_observations: Any | None
+    final_features: torch.Tensor | None
 
 
 class EnvironmentStepper:
@@ -48,6 +50,7 @@ class EnvironmentStepper:
 
     Args:
         envs: The vector environment.
+        device: Where the features go.
 
     Attributes:
         steps: Steps taken since the reset, in each environment.
@@ -58,14 +61,14 @@ class EnvironmentStepper:
 
     Examples:
         ```python
-        import numpy as np
+        import torch
         from tamiyo_rl.training import EnvironmentStepper, make_envs
 
-        stepper = EnvironmentStepper(make_envs("CartPole-v1", num_envs=2))
+        stepper, left = EnvironmentStepper(make_envs("CartPole-v1", num_envs=2)), torch.zeros(2)
         stepper.reset(seed=0)
-        while not (step := stepper.step(np.zeros(2, dtype=np.int64))).terminated.all():
+        while not (step := stepper.step({"action": left.long()})).terminated.all():
             pass
-        step = stepper.step(np.zeros(2, dtype=np.int64))
+        step = stepper.step({"action": left.long()})
         print(step.valid.tolist(), step.starts.tolist())
         ```
 
@@ -74,42 +77,64 @@ class EnvironmentStepper:
         ```
     """
 
-    def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        self.envs, self.action_masks = envs, ActionMasks(envs)
+    def __init__(self, envs: VectorEnv[Any, Any, Any], device: torch.device | str = "cpu") -> None:
+        self.envs, self.device = envs, device
+        self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
+        self.action_masks = ActionMasks(envs)
         self.steps = 0
         self.masks: Masks | None = None
         self._mode = _autoreset_mode(envs)
         self._ended: Flags = np.zeros(envs.num_envs, dtype=np.bool_)
 
-    def reset(self, seed: int | None = None) -> Any:  # noqa: ANN401 - as the environment gives them
-        """Reset every environment, and return the first observations."""
-        self._ended = np.zeros(self.envs.num_envs, dtype=np.bool_)
-        observations, info = self.envs.reset(seed=seed)
-        self.steps, self.masks = 0, self.action_masks.read(info)
-        return observations
+    def reset(self, seed: int | None = None) -> torch.Tensor:
+        """Reset every environment, and return the features of the first observations, `[B, F]`.
 
-    def step(self, actions: Any) -> EnvironmentStep:  # noqa: ANN401 - as the environment takes them
-        """Take one step in every environment.
+        Args:
+            seed: Of the environments; None for the seeds that they have.
 
         Raises:
-            ValueError: If a reward is not a finite number, or a mask does not fit; the error names
-                the environment and the step.
+            ValueError: If an observation is not finite, or a mask does not fit.
         """
-        observations, rewards, terminated, truncated, info = self.envs.step(actions)
-        rewards = np.asarray(rewards, dtype=np.float64)
-        require_finite("rewards", rewards, self.steps + 1)
+        observations, info = self.envs.reset(seed=seed)
+        features, masks = self._features(observations, step=0), self.action_masks.read(info)
+        self.steps, self.masks, self._ended = 0, masks, np.zeros_like(self._ended)
+        return features
+
+    def step(self, actions: HeadTensors) -> EnvironmentStep:
+        """Take one step in every environment.
+
+        Args:
+            actions: By head, `[B]`: what `get_action` returned as `.action`.
+
+        Raises:
+            ValueError: If a reward or an observation is not finite, naming the environment and the
+                step; or a mask does not fit.
+        """
+        taken = self.envs.step(self.spaces.actions(dict(actions)))
+        observations, rewards, terminated, truncated, info = taken
+        rewards, step = np.asarray(rewards, dtype=np.float64), self.steps + 1
+        require_finite("rewards", rewards, step)
         masks, ended = self.action_masks.read(info), np.logical_or(terminated, truncated)
         final, starts, valid = None, ended, np.ones_like(ended)
         if self._mode == AutoresetMode.NEXT_STEP:
             starts, valid = self._ended, ~self._ended
             masks = self._merged(masks, None, ended)  # what ended ignores its next action
         elif ended.any():
-            final = self._final_observations(observations, info, ended)
+            if truncated.any():
+                last = self._final_observations(observations, info, truncated)
+                final = self._features(last, step)
             if self._mode == AutoresetMode.DISABLED:
                 observations, info = self.envs.reset(options={"reset_mask": ended.copy()})
                 masks = self._merged(masks, self.action_masks.read(info), ended)
-        self.steps, self.masks, self._ended = self.steps + 1, masks, ended
-        return EnvironmentStep(observations, rewards, terminated, truncated, starts, valid, final)
+        features = self._features(observations, step)
+        self.steps, self.masks, self._ended = step, masks, ended
+        return EnvironmentStep(features, rewards, terminated, truncated, starts, valid, final)
+
+    def _features(self, observations: Any, step: int) -> torch.Tensor:  # noqa: ANN401 - any space
+        features = self.spaces.features(observations, self.device)
+        if not features.sum().isfinite():  # one pass; a sum of huge numbers may overflow
+            require_finite("observations", features.cpu().numpy(), step)
+        return features
 
     def _merged(self, masks: Masks | None, others: Masks | None, rows: Flags) -> Masks | None:
         """Take the other masks in these rows; where there are none, every action is valid."""
@@ -118,14 +143,14 @@ class EnvironmentStepper:
         masks, others = (self.action_masks.all_valid() if m is None else m for m in (masks, others))
         return np.where(rows[:, None], others, masks)
 
-    def _final_observations(self, observations: Any, info: Mapping[str, Any], ended: Flags) -> Any:  # noqa: ANN401 - any space
-        """Return the observations with the true final ones where episodes ended."""
+    def _final_observations(self, observations: Any, info: Mapping[str, Any], rows: Flags) -> Any:  # noqa: ANN401 - any space
+        """Return the observations with the true final ones in these rows."""
         if self._mode == AutoresetMode.DISABLED:
-            return deepcopy(observations)  # the reset may write into them
+            return observations
         space: Any = self.envs.single_observation_space
         items = list(iterate(self.envs.observation_space, observations))
         final = _by_environment(self.envs, info["final_obs"])
-        for row in np.flatnonzero(ended):
+        for row in np.flatnonzero(rows):
             items[row] = final[row]
         merged: Any = create_empty_array(space, len(items))
         return concatenate(space, items, merged)

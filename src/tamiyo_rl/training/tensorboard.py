@@ -1,0 +1,67 @@
+"""The figures of each update as TensorBoard scalars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tamiyo_rl.training.diagnostics import UpdateReport
+
+
+class TensorBoardLog:
+    """Writes `UpdateReport.scalars()` for TensorBoard, over the environment steps.
+
+    Args:
+        folder: Where the event file goes.
+
+    Raises:
+        ImportError: If TensorBoard is not installed.
+
+    Examples:
+        ```python
+        from pathlib import Path
+        from tamiyo_rl import LSTMPolicyBundle
+        from tamiyo_rl.training import PPOConfig, RecurrentPPO, TensorBoardLog, make_envs
+
+        envs, bundle = make_envs(num_envs=8), LSTMPolicyBundle(feature_dim=2, action_dims=2)
+        trainer = RecurrentPPO(envs, bundle, PPOConfig(total_steps=1024, epochs=1))
+        with TensorBoardLog(Path("run")) as log:
+            for report in trainer.train():
+                log.add(report)
+        print(len(list(Path("run").glob("events.*"))))
+        ```
+
+        ```text
+        1
+        ```
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise ImportError(
+                "tensorboard: expected it to be installed, got no such package. Install it with "
+                "pip install 'tamiyo-rl[tensorboard]'."
+            ) from error
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, report: UpdateReport) -> None:
+        """Write the figures of one update, and flush them."""
+        for name, value in report.scalars().items():
+            self._writer.add_scalar(name, value, report.steps)
+        self._writer.flush()
+
+    def __enter__(self) -> Self:
+        """Return the log."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._writer.close()
