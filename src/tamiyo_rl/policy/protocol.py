@@ -244,3 +244,11 @@ class PolicyBundle(Protocol):
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """Yield the parameters with their names."""
         ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the parameters and buffers by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, torch.Tensor]) -> None:
+        """Load what `state_dict` returned."""
+        ...

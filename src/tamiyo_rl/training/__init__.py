@@ -1,7 +1,11 @@
 """A reference user of the policy: rollout buffer, recurrent PPO and environments."""
 
 from tamiyo_rl.training.action_masks import ActionMasks
-from tamiyo_rl.training.checkpoint import SavedPolicy, load_policy, save_policy
+from tamiyo_rl.training.checkpoint import (
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from tamiyo_rl.training.diagnostics import (
     GradientNorms,
     UpdateReport,
@@ -20,6 +24,7 @@ from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
+from tamiyo_rl.training.saved_policy import SavedPolicy, load_policy, save_policy
 from tamiyo_rl.training.stepping import EnvironmentStep, EnvironmentStepper
 from tamiyo_rl.training.tensorboard import TensorBoardLog
 
@@ -43,9 +48,12 @@ __all__ = [
     "explained_variance",
     "generalized_advantages",
     "hidden_staleness",
+    "load_checkpoint",
     "load_policy",
     "make_cartpole_without_velocities",
     "make_envs",
+    "newest_checkpoint",
     "ppo_loss",
+    "save_checkpoint",
     "save_policy",
 ]

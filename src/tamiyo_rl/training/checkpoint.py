@@ -1,141 +1,114 @@
-"""Trained policies as files: written whole or not at all, and loaded without executing anything."""
+"""Checkpoints of a training: the last good ones, from any of which it goes on."""
 
 from __future__ import annotations
 
-import os
-import pickle
-import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-from torch import nn
-
-from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
-from tamiyo_rl.training.normalization import FeatureNormalizer
+from tamiyo_rl.training.distributed import rank
+from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
+from tamiyo_rl.training.saved_file import read_saved, write_saved
+from tamiyo_rl.training.saved_policy import policy_content
+from tamiyo_rl.training.versions import versions
 
 FORMAT = 1
+PATTERN = "checkpoint-*.pt"
 
 
-class SavedPolicy(NamedTuple):
-    """A trained policy and what it needs to see its environment as it did in training.
+def save_checkpoint(folder: Path, trainer: RecurrentPPO, *, keep: int = 3) -> Path:
+    """Write a checkpoint, and then remove all but the newest ones.
 
-    Attributes:
-        bundle: The policy.
-        normalizer: Statistics of its features.
-    """
-
-    bundle: LSTMPolicyBundle
-    normalizer: FeatureNormalizer
-
-
-def save_policy(path: Path, policy: SavedPolicy) -> None:
-    """Write a policy to a file, which is replaced only once the new content is on the disk.
+    A file appears under its name only once it is whole and on the disk. Where several processes
+    train, all of them call, and the first one writes.
 
     Args:
-        path: The file.
-        policy: Bundle and normaliser.
+        folder: Of the checkpoints.
+        trainer: Between two updates.
+        keep: How many checkpoints stay.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: If it cannot be written; the checkpoints of before are all there.
 
     Examples:
         ```python
         from pathlib import Path
         from tamiyo_rl import LSTMPolicyBundle
-        from tamiyo_rl.training import FeatureNormalizer, SavedPolicy, load_policy, save_policy
+        from tamiyo_rl.training import (
+            PPOConfig, RecurrentPPO, load_checkpoint, make_cartpole_without_velocities,
+            newest_checkpoint, save_checkpoint,
+        )
 
-        bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2)
-        save_policy(Path("policy.pt"), SavedPolicy(bundle, FeatureNormalizer(2)))
-        loaded = load_policy(Path("policy.pt"), device=bundle.device)
-        print(all(a.equal(b) for a, b in zip(bundle.parameters(), loaded.bundle.parameters())))
+
+        def make_trainer():
+            envs = make_cartpole_without_velocities(num_envs=8)
+            bundle = LSTMPolicyBundle.from_spaces(
+                envs.single_observation_space, envs.single_action_space, hidden_dim=8
+            )
+            config = PPOConfig(total_steps=600, num_steps=32, sequence_length=8, epochs=1)
+            return RecurrentPPO(envs, bundle, config)
+
+
+        trainer = make_trainer()
+        for report in trainer.train():
+            save_checkpoint(Path("run"), trainer)
+            if report.steps == 256:
+                break
+
+        resumed = make_trainer()
+        load_checkpoint(newest_checkpoint(Path("run")), resumed)
+        print([report.steps for report in resumed.train()])
         ```
 
         ```text
-        True
+        [512]
         ```
     """
-    bundle, normalizer = policy
-    content = {
-        "format": FORMAT,
-        "settings": bundle.settings(),
-        "dtype": bundle.dtype,
-        "parameters": bundle.state_dict(),
-        "normalizer": normalizer.state_dict(),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    path = folder / f"checkpoint-{trainer.steps:012d}.pt"
+    content = {"versions": versions(), "trainer": trainer.state_dict()}
+    if rank() == 0:
+        content["policy"] = policy_content(trainer.bundle, trainer.normalizer)
+        write_saved(path, content, kind="checkpoint", version=FORMAT)
+        for old in sorted(folder.glob(PATTERN))[:-keep]:
+            old.unlink()
+    return path
 
 
-def load_policy(
-    path: Path, *, device: torch.device | str = "cpu", encoder: nn.Module | None = None
-) -> SavedPolicy:
-    """Load what `save_policy` wrote, in evaluation mode; nothing in the file is executed.
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint in a folder; None if there is none."""
+    return max(folder.glob(PATTERN), default=None)
 
-    Args:
-        path: The file.
-        device: Where the policy goes.
-        encoder: Built as the one that was saved; its parameters are loaded.
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; nothing in it is executed.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a policy of this format, naming the file and the reason.
-
-    Examples:
-        ```python
-        from pathlib import Path
-        from tamiyo_rl.training import load_policy
-
-        Path("policy.pt").write_text("not a policy")
-        try:
-            load_policy(Path("policy.pt"))
-        except ValueError as error:
-            print(error)
-        ```
-
-        ```text
-        policy.pt: expected a file that save_policy() wrote, got UnpicklingError
-          do: train the policy again, or pass another file
-        ```
+        ValueError: If it is damaged, of another kind or of another format, naming the file and
+            the reason.
     """
-    content = _read(path)
+    return read_saved(path, kind="checkpoint", version=FORMAT)
+
+
+def load_checkpoint(path: Path, trainer: RecurrentPPO) -> None:
+    """Load a checkpoint into a trainer, whose `train()` goes on from there.
+
+    Args:
+        path: What `save_checkpoint` returned.
+        trainer: Built as the one that was saved.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, or one of another training, naming the file and
+            the reason.
+    """
+    content = read_checkpoint(path)
     try:
-        return _build(content, device, encoder)
+        trainer.load_state_dict(content["trainer"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ValueError(
-            f"{path}: expected a whole saved policy, got {type(error).__name__}: {error}"
-            "\n  do: if it has an encoder of its own, pass one built alike as encoder="
+            f"{path}: expected a checkpoint of this training, got {type(error).__name__}: {error}"
+            "\n  do: build the trainer with the settings and environments that it was saved with"
         ) from error
-
-
-def _build(
-    content: dict[str, Any], device: torch.device | str, encoder: nn.Module | None
-) -> SavedPolicy:
-    with torch.device(device):
-        bundle = LSTMPolicyBundle(**content["settings"], encoder=encoder)
-    bundle.to(device=device, dtype=content["dtype"]).load_state_dict(content["parameters"])
-    normalizer = FeatureNormalizer(bundle.feature_dim)
-    normalizer.load_state_dict(content["normalizer"])
-    return SavedPolicy(bundle.eval(), normalizer)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of foreign files; the error below says more
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path}: expected a file that save_policy() wrote, got {type(error).__name__}"
-            "\n  do: train the policy again, or pass another file"
-        ) from error
-    if not isinstance(content, dict) or repr(content.get("format")) != repr(FORMAT):
-        raise ValueError(
-            f"{path}: expected a saved policy of format {FORMAT}, got another file or format"
-            "\n  do: load it with the version of tamiyo-rl that wrote it"
-        )
-    return content

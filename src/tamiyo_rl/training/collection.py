@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from gymnasium.vector import VectorEnv
 
 from tamiyo_rl.policy.protocol import HiddenState, PolicyBundle
+from tamiyo_rl.training.distributed import rank
 from tamiyo_rl.training.episodes import EpisodeStatistics
 from tamiyo_rl.training.normalization import FeatureNormalizer, RewardScaler
 from tamiyo_rl.training.ppo_config import PPOConfig
@@ -49,11 +51,55 @@ class RolloutCollector:
         )
         self.episodes = EpisodeStatistics(envs.num_envs)
 
-    def begin(self) -> None:
-        """Reset the environments, and begin from the initial state."""
-        self._observe(self.stepper.reset(self.config.seed))
+    @property
+    def statistics(self) -> dict[str, FeatureNormalizer | RewardScaler | EpisodeStatistics]:
+        """What the rollouts add up, by name."""
+        return {
+            "normalizer": self.normalizer,
+            "reward_scaler": self.reward_scaler,
+            "episodes": self.episodes,
+        }
+
+    def begin(self, seed: int | None = None) -> None:
+        """Reset the environments, and begin from the initial state.
+
+        Args:
+            seed: Of the first process's first environment; the others have the following ones. None
+                for that of the settings.
+        """
+        self.episodes.begin()
+        self.reward_scaler.begin()
+        seed = self.config.seed if seed is None else seed
+        self._observe(self.stepper.reset(seed + rank() * self.buffer.num_envs))
         self.hidden = self.bundle.initial_hidden(self.buffer.num_envs)
         self.starts = torch.ones(self.buffer.num_envs, dtype=torch.bool, device="cpu")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the rollouts stand: environments, hidden states, statistics."""
+        return {
+            "features": self._features.clone(),
+            "hidden": [part.clone() for part in self.hidden],
+            "starts": self.starts.clone(),
+            "stepper": self.stepper.state_dict(),
+            **{name: part.state_dict() for name, part in self.statistics.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], *, seed: int) -> None:
+        """Load what `state_dict` returned.
+
+        Args:
+            state: Of a collector whose environments are built alike.
+            seed: Of the new episodes that begin where the environments could not be saved.
+        """
+        for name, part in self.statistics.items():
+            part.load_state_dict(state[name])
+        if "environments" not in state["stepper"]:
+            self.begin(seed)
+            return
+        self.stepper.load_state_dict(state["stepper"])
+        device = self.bundle.device
+        self._features, self.starts = state["features"].to(device), state["starts"]
+        self.hidden = HiddenState(*(part.to(device) for part in state["hidden"]))
 
     def collect(self) -> None:
         """Fill the buffer with one rollout.

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 
+from tamiyo_rl.training.distributed import mean_over_processes
+from tamiyo_rl.training.plain_data import decode, encode
 from tamiyo_rl.training.stepping import EnvironmentStep
 
 WINDOW = 100
@@ -24,6 +29,10 @@ class EpisodeStatistics:
         self._last_returns: deque[float] = deque(maxlen=WINDOW)
         self._last_lengths: deque[float] = deque(maxlen=WINDOW)
 
+    def begin(self) -> None:
+        """Begin new episodes."""
+        self._return, self._length = np.zeros_like(self._return), np.zeros_like(self._length)
+
     def add(self, step: EnvironmentStep) -> None:
         """Take one step in; a step that only reset its environment counts for nothing."""
         self._return += np.where(step.valid, step.rewards, 0.0)
@@ -35,14 +44,25 @@ class EpisodeStatistics:
 
     @property
     def mean_return(self) -> float:
-        """Mean return of the last 100 episodes; NaN before the first ends."""
+        """Mean return of each process's last 100 episodes; NaN before the first ends."""
         return _mean(self._last_returns)
 
     @property
     def mean_length(self) -> float:
-        """Mean length of the last 100 episodes in steps; NaN before the first ends."""
+        """Mean length of each process's last 100 episodes, in steps; NaN before the first ends."""
         return _mean(self._last_lengths)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the running episodes and the remembered ones."""
+        return {name: encode(value) for name, value in vars(self).items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        vars(self).update({name: decode(state[name]) for name in vars(self)})
 
 
 def _mean(values: deque[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
+    """Return the mean of the values of all processes."""
+    own = torch.tensor([sum(values), len(values)], dtype=torch.float64, device="cpu")
+    total, count = mean_over_processes(own).tolist()
+    return total / count if count else math.nan

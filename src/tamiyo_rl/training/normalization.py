@@ -11,6 +11,7 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from numpy.typing import NDArray
 
 from tamiyo_rl.policy.inputs import require_positive, require_shape
+from tamiyo_rl.training.distributed import gather_rows
 
 CLIP = 10.0
 EPSILON = 1e-8
@@ -45,7 +46,7 @@ class FeatureNormalizer:
         self._statistics = RunningMeanStd(shape=(feature_dim,), dtype=np.float64)
 
     def update(self, features: torch.Tensor) -> None:
-        """Take features `[B, F]` into the statistics.
+        """Take features `[B, F]` into the statistics: those of all processes, in each.
 
         Raises:
             TypeError: If they are not a tensor.
@@ -55,7 +56,7 @@ class FeatureNormalizer:
         if not np.isfinite(values).all():
             raise ValueError("features: expected finite numbers, got NaN or inf.")
         if self.enabled:
-            self._statistics.update(values)
+            self._statistics.update(gather_rows(values))
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Normalise features `[B, F]`, clipped to 10 standard deviations."""
@@ -119,6 +120,10 @@ class RewardScaler:
         self._returns = np.zeros(num_envs)
         self._gamma = gamma
 
+    def begin(self) -> None:
+        """Begin new episodes."""
+        self._returns = np.zeros_like(self._returns)
+
     def __call__(
         self, rewards: NDArray[Any], ended: NDArray[np.bool_], valid: NDArray[np.bool_]
     ) -> NDArray[Any]:
@@ -145,8 +150,9 @@ class RewardScaler:
         self, rewards: NDArray[Any], ended: NDArray[np.bool_], valid: NDArray[np.bool_]
     ) -> NDArray[Any]:
         self._returns = np.where(valid, self._returns * self._gamma + rewards, self._returns)
-        if valid.any():
-            self._statistics.update(self._returns[valid])
+        seen = gather_rows(self._returns)[gather_rows(valid)]
+        if seen.size:
+            self._statistics.update(seen)
         self._returns = np.where(ended, 0.0, self._returns)
         return np.clip(rewards / np.sqrt(self._statistics.var + EPSILON), -CLIP, CLIP)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from tamiyo_rl.policy.protocol import EvalResult
+from tamiyo_rl.training.distributed import mean_over_processes
 from tamiyo_rl.training.rollout_buffer import RolloutBatch
 
 
@@ -34,7 +35,9 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
     """Compute the losses of PPO (Schulman et al. 2017, arXiv:1707.06347, equation 7).
 
     Advantages are normalised over the valid steps of the batch. The divergence is estimated as
-    `mean((ratio - 1) - log(ratio))`, which is never negative.
+    `mean((ratio - 1) - log(ratio))`, which is never negative. Where several processes train
+    together, the batch is that of all of them: the mean over the processes of each term is the
+    term of one process with the whole batch.
 
     Args:
         evaluation: What `evaluate_actions` makes of the batch.
@@ -65,7 +68,7 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
         ```
     """
     weight = batch.valid.to(batch.advantages.dtype)
-    weight = weight / weight.sum().clamp_min(1.0)
+    weight = weight / mean_over_processes(weight.sum()).clamp_min(1.0)
     advantages = _normalized(batch.advantages, weight)
     log_ratio = evaluation.joint_log_prob - batch.log_prob
     ratio = log_ratio.exp()
@@ -83,5 +86,6 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
 
 
 def _normalized(advantages: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    centred = advantages - (advantages * weight).sum()
-    return centred / ((centred.square() * weight).sum().sqrt() + 1e-8)
+    centred = advantages - mean_over_processes((advantages * weight).sum())
+    variance = mean_over_processes((centred.square() * weight).sum())
+    return centred / (variance.sqrt() + 1e-8)

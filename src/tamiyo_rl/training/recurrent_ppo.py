@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import asdict
 from typing import Any
 
-import torch
 from gymnasium.vector import VectorEnv
 
+from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.collection import RolloutCollector
 from tamiyo_rl.training.diagnostics import UpdateReport, explained_variance, hidden_staleness
+from tamiyo_rl.training.distributed import gather_to_first, rank, world_size
 from tamiyo_rl.training.normalization import FeatureNormalizer
 from tamiyo_rl.training.ppo_config import PPOConfig
+from tamiyo_rl.training.random_state import random_state, seed_generators, set_random_state
 from tamiyo_rl.training.rollout_buffer import RolloutBuffer
 from tamiyo_rl.training.update import PPOUpdater, UpdateResult
 
@@ -70,6 +74,7 @@ class RecurrentPPO:
         self.collector = RolloutCollector(envs, bundle, self.buffer, config)
         self.updater = PPOUpdater(bundle, config)
         self.steps = 0
+        self._begun = False
 
     @property
     def normalizer(self) -> FeatureNormalizer:
@@ -83,12 +88,17 @@ class RecurrentPPO:
 
     @property
     def _rollout_steps(self) -> int:
-        return self.envs.num_envs * self.config.num_steps
+        return self.envs.num_envs * self.config.num_steps * world_size()
 
     def train(self) -> Iterator[UpdateReport]:
-        """Train for as many whole rollouts as `total_steps` holds, yielding a report after each."""
-        torch.manual_seed(self.config.seed)
-        self.collector.begin()
+        """Train for as many whole rollouts as `total_steps` holds, yielding a report after each.
+
+        After `load_state_dict` the training goes on from there.
+        """
+        if not self._begun:
+            seed_generators(self.config.seed)
+            self.collector.begin(self.config.seed)
+            self._begun = True
         before, began = self.steps, time.perf_counter()
         while self.steps < self.total_steps:
             remaining = 1.0 - self.steps / self.total_steps
@@ -97,6 +107,59 @@ class RecurrentPPO:
             result = self.updater.update(self.buffer, remaining)
             seconds = time.perf_counter() - began
             yield self._report(result, fps=(self.steps - before) / seconds)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on, between two updates.
+
+        Where several processes train, each has to call. Environments, hidden states and random
+        numbers are each process's own: the first process gets those of all.
+        """
+        own = {"collector": self.collector.state_dict(), "random": random_state()}
+        return {
+            "config": asdict(self.config),
+            "steps": self.steps,
+            "policy": self.bundle.state_dict(),
+            "updater": self.updater.state_dict(),
+            "processes": gather_to_first(own),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned, to go on with `train()`; nothing changes on an error.
+
+        Args:
+            state: Of a trainer with the same settings, policy and environments, in as many
+                processes.
+
+        Raises:
+            ValueError: If it does not fit, naming what.
+        """
+        self._require_same_training(state)
+        parts = (self.bundle, self.updater, *self.collector.statistics.values())
+        before = deepcopy([part.state_dict() for part in parts])
+        try:
+            self._load(state)
+        except Exception:
+            for part, saved in zip(parts, before, strict=True):
+                part.load_state_dict(saved)
+            raise
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        own = state["processes"][rank()]
+        self.bundle.load_state_dict(state["policy"])
+        self.updater.load_state_dict(state["updater"])
+        steps = int(state["steps"])
+        self.collector.load_state_dict(own["collector"], seed=self.config.seed + steps)
+        set_random_state(own["random"])
+        self.steps, self._begun = steps, True
+
+    def _require_same_training(self, state: Mapping[str, Any]) -> None:
+        own = asdict(self.config) | {"processes": world_size()}
+        saved = dict(state["config"]) | {"processes": len(state["processes"])}
+        for name, value in own.items():
+            if saved.get(name) != value:
+                raise ValueError(
+                    f"{name}: expected {saved.get(name)!r} as when it was saved, got {value!r}."
+                )
 
     def _report(self, result: UpdateResult, fps: float) -> UpdateReport:
         policy, value, entropy, approx_kl, clip_fraction, _ = map(float, result.loss)
@@ -126,6 +189,14 @@ class RecurrentPPO:
             )
 
     def _require_fit(self) -> None:
+        if world_size() > 1 and isinstance(
+            getattr(self.bundle, "network", None), FactoredRecurrentActorCritic
+        ):
+            raise ValueError(
+                f"bundle: expected a wrapped network in a group of {world_size()} processes, got "
+                "the plain one, whose gradients stay apart. Set bundle.network = "
+                "DistributedDataParallel(bundle.network)."
+            )
         spaces = SpaceAdapter(self.envs.single_observation_space, self.envs.single_action_space)
         for name in ("feature_dim", "action_dims"):
             needed, own = getattr(spaces, name), getattr(self.bundle, name)
@@ -139,7 +210,7 @@ class RecurrentPPO:
                 f"total_steps: expected at least the {self._rollout_steps} steps of one rollout, "
                 f"got {self.config.total_steps}."
             )
-        rows = self._rollout_steps // self.config.sequence_length
+        rows = self.envs.num_envs * self.config.num_steps // self.config.sequence_length
         if rows % self.config.num_minibatches:
             raise ValueError(
                 f"num_minibatches: expected a divisor of the {rows} rows, got "

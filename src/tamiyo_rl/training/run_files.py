@@ -1,18 +1,114 @@
-"""What a training run leaves behind: the policy, the log and the learning curve."""
+"""What a training run leaves behind: settings, checkpoints, log, learning curve and policy."""
 
 from __future__ import annotations
 
 import csv
+import datetime as dt
+import io
+import json
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from matplotlib.figure import Figure
 
+from tamiyo_rl.training.checkpoint import newest_checkpoint
 from tamiyo_rl.training.diagnostics import UpdateReport
+from tamiyo_rl.training.saved_file import UNFINISHED, replace_file
+from tamiyo_rl.training.versions import versions
 
-POLICY, LOG, CURVE = "policy.pt", "log.csv", "learning_curve.png"
+FORMAT = 1
+STEPS, RETURN = "time/total_timesteps", "rollout/ep_rew_mean"  # names in the log
+
+
+class RunFolder:
+    """The folder of one run, and where things are in it.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        config: Settings, versions and date, as JSON; a folder that has it holds a run.
+        checkpoints: Folder of the checkpoints.
+        log: One line for each update, as CSV.
+        curve: The return over the steps, as PNG.
+        policy: The trained policy, for `load_policy`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config, self.checkpoints = path / "config.json", path / "checkpoints"
+        self.log, self.curve = path / "log.csv", path / "learning_curve.png"
+        self.policy = path / "policy.pt"
+
+    def require_free(self, *, overwrite: bool) -> None:
+        """Raise `ValueError` where the folder holds a run that is not to be overwritten."""
+        if self.config.exists() and not overwrite:
+            raise ValueError(
+                f"run: expected a folder without a run, got {self.path}, which holds one"
+                "\n  do: pass another folder, or --resume to go on with it, or --overwrite"
+            )
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Write the settings of a new run, where nothing is left of an old one.
+
+        Args:
+            settings: What makes the training what it is.
+        """
+        self._clear()
+        content = {
+            "format": FORMAT,
+            "date": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "settings": settings,
+        }
+        replace_file(self.config, (json.dumps(content, indent=2) + "\n").encode())
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the settings of the run.
+
+        Raises:
+            ValueError: If the folder holds no run, or one of another format.
+        """
+        try:
+            content = json.loads(self.config.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise ValueError(
+                f"run: expected a folder with a config.json, got {self.path}, which has none"
+                "\n  do: pass the folder of a run that `tamiyo-rl train` began"
+            ) from None
+        except ValueError as error:
+            raise ValueError(f"{self.config}: expected JSON, got {error}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.config}: expected format {FORMAT}, got another file or format"
+                "\n  do: go on with the version of tamiyo-rl that wrote it"
+            )
+        return dict(content.get("settings") or {})
+
+    def newest_checkpoint(self) -> Path | None:
+        """Return the newest checkpoint; None before the first."""
+        return newest_checkpoint(self.checkpoints)
+
+    def require_checkpoint(self) -> Path:
+        """Return the newest checkpoint; `ValueError` before the first."""
+        newest = self.newest_checkpoint()
+        if newest is None:
+            raise ValueError(
+                f"run: expected a run with a checkpoint, got {self.path}, which has none yet"
+                f"\n  do: tamiyo-rl train --resume {self.path}"
+            )
+        return newest
+
+    def _clear(self) -> None:
+        """Remove what a run left, the config first: what is left of it is no run any more."""
+        left = [self.config, self.log, self.curve, self.policy]
+        left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.path.rglob(f"*{UNFINISHED}")]
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 class TrainingLog:
@@ -20,21 +116,32 @@ class TrainingLog:
 
     Args:
         path: The file.
+        after: Steps of the checkpoint from which the training goes on: later lines are dropped,
+            since they come again.
+        writes: Whether this process is the one that writes.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._writer: csv.DictWriter[str] | None = None
+    def __init__(self, path: Path, *, after: int = 0, writes: bool = True) -> None:
+        self._path, self._writes = path, writes
+        if not writes:
+            return
+        kept = [row for row in read_log(path) if row[STEPS] <= after]
+        replace_file(path, _as_csv([list(row) for row in kept[:1]], kept))
+        self._begun = bool(kept)
+        self._file = path.open("ab")
 
     def add(self, report: UpdateReport) -> None:
         """Write one report, after the names of its figures if it is the first."""
-        scalars = report.scalars()
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._file, list(scalars))
-            self._writer.writeheader()
-        self._writer.writerow(scalars)
-        self._file.flush()
+        if self._writes:
+            row = report.scalars()
+            self._file.write(_as_csv([] if self._begun else [list(row)], [row]))
+            self._file.flush()
+            self._begun = True
+
+    def sync(self) -> None:
+        """Bring the lines to the disk."""
+        if self._writes:
+            os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         """Return the log."""
@@ -47,23 +154,49 @@ class TrainingLog:
         traceback: TracebackType | None,
     ) -> None:
         """Close the file."""
-        self._file.close()
+        if self._writes:
+            self._file.close()
 
 
-def draw_learning_curve(reports: list[UpdateReport], path: Path, *, solved_at: float) -> None:
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Return the lines of a log, without a last one that was cut off.
+
+    Args:
+        path: The file; none is read if there is none.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    whole = csv.DictReader(line for line in lines if line.endswith("\n"))
+    return [{name: float(value) for name, value in row.items()} for row in whole]
+
+
+def _as_csv(heads: list[list[str]], rows: list[dict[str, float]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([*heads, *(row.values() for row in rows)])
+    return text.getvalue().encode()
+
+
+def draw_learning_curve(
+    log: list[dict[str, float]], path: Path, *, solved_at: float | None = None
+) -> None:
     """Draw the return over the environment steps.
 
     Args:
-        reports: What the training reported.
+        log: What `read_log` returned.
         path: The picture, PNG.
-        solved_at: Return at which the task counts as solved, drawn as a line.
+        solved_at: Return at which the task counts as solved, drawn as a line; None for none.
     """
-    known = [r for r in reports if not math.isnan(r.episode_return)]
+    known = [row for row in log if not math.isnan(row[RETURN])]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot([r.steps for r in known], [r.episode_return for r in known], color="tab:blue")
-    axes.axhline(solved_at, color="tab:gray", linestyle="--", label=f"solved: {solved_at:g}")
+    axes.plot([row[STEPS] for row in known], [row[RETURN] for row in known], label="return")
+    if solved_at is not None:
+        axes.axhline(solved_at, color="tab:gray", linestyle="--", label=f"solved: {solved_at:g}")
     axes.set(xlabel="environment steps", ylabel="mean return of 100 sampled episodes")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150, format="png")
+    replace_file(path, picture.getvalue())

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from tamiyo_rl.policy.protocol import HeadTensors
 from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.action_masks import ActionMasks, Masks
+from tamiyo_rl.training.environment_state import environment_state, restore_environment
+from tamiyo_rl.training.plain_data import NotPlainError, decode, encode
 
 Flags = NDArray[np.bool_]
 
@@ -99,6 +101,22 @@ class EnvironmentStepper:
         features, masks = self._features(observations, step=0), self.action_masks.read(info)
         self.steps, self.masks, self._ended = 0, masks, np.zeros_like(self._ended)
         return features
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the episodes stand, and the environments' state, or why it has none."""
+        saved = {name: encode(getattr(self, name)) for name in ("steps", "masks", "_ended")}
+        try:
+            saved["environments"] = environment_state(self.envs)
+        except NotPlainError as error:
+            saved["not_saved"] = str(error)
+        return saved
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned; it must hold the state of the environments."""
+        restore_environment(self.envs, state["environments"])
+        self.steps, self.masks, self._ended = (
+            decode(state[name]) for name in ("steps", "masks", "_ended")
+        )
 
     def step(self, actions: HeadTensors) -> EnvironmentStep:
         """Take one step in every environment.

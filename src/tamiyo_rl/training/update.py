@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 
@@ -10,6 +11,7 @@ from tamiyo_rl.contract.audit import audit_gradients, check_ratio
 from tamiyo_rl.contract.guard import ContractError
 from tamiyo_rl.policy.protocol import EvalResult, PolicyBundle
 from tamiyo_rl.training.diagnostics import GradientNorms
+from tamiyo_rl.training.distributed import mean_over_processes
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
@@ -54,6 +56,15 @@ class PPOUpdater:
         self._norms = GradientNorms(bundle)
         self._audited = False
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the optimizer, and whether the loss was audited."""
+        return {"optimizer": self.optimizer.state_dict(), "audited": self._audited}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._audited = bool(state["audited"])
+
     def update(self, buffer: RolloutBuffer, remaining: float) -> UpdateResult:
         """Train on the buffer.
 
@@ -73,9 +84,13 @@ class PPOUpdater:
         for _ in range(self.config.epochs):
             for batch in buffer.minibatches(self.config.num_minibatches):
                 losses.append(self._train_minibatch(batch, clip_range, is_first=not losses))
-        mean = PPOLoss(*torch.stack([torch.stack(loss) for loss in losses]).mean(dim=0))
+        mean = torch.stack([torch.stack(loss) for loss in losses]).mean(dim=0)
         return UpdateResult(
-            mean, float(losses[0].ratio_error), self._norms.mean(), learning_rate, clip_range
+            PPOLoss(*mean_over_processes(mean)),
+            float(losses[0].ratio_error),
+            self._norms.mean(),
+            learning_rate,
+            clip_range,
         )
 
     def _train_minibatch(

@@ -1,0 +1,127 @@
+"""How far a training is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich import progress as rich_progress
+from rich.console import Console
+from rich.text import Text
+
+from tamiyo_rl.training.diagnostics import UpdateReport
+from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
+
+LINES = 20
+
+
+class Progress(Protocol):
+    """Shows reports while it is entered."""
+
+    def show(self, report: UpdateReport) -> None:
+        """Show one report."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End."""
+
+
+def make_progress(console: Console, trainer: RecurrentPPO) -> Progress:
+    """Make a bar where the console is a terminal, else plain lines."""
+    shown = ProgressBar if console.is_terminal else ProgressLines
+    return shown(console, trainer.steps, trainer.total_steps)
+
+
+class ProgressLines:
+    """Prints a line for every twentieth part of the training.
+
+    Args:
+        console: Where to.
+        done: Steps that are done before.
+        total: Steps of the whole training.
+    """
+
+    def __init__(self, console: Console, done: int, total: int) -> None:
+        self._console, self._total = console, total
+        self._begun, self._done, self._printed = time.perf_counter(), done, done
+
+    def show(self, report: UpdateReport) -> None:
+        """Print a line where a twentieth part has been done since the last one."""
+        part = self._total / LINES
+        if report.steps // part == self._printed // part and report.steps < self._total:
+            return
+        self._printed = report.steps
+        speed = (report.steps - self._done) / (time.perf_counter() - self._begun)
+        self._console.print(
+            f"{report.steps:,}/{self._total:,} steps, return {report.episode_return:.1f}, "
+            f"{speed:,.0f} steps/s",
+            highlight=False,
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End."""
+
+
+class StepsPerSecond(rich_progress.ProgressColumn):
+    """Shows the environment steps per second."""
+
+    def render(self, task: rich_progress.Task) -> Text:
+        """Return the speed, 0 before the first update."""
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} steps/s")
+
+
+class ProgressBar:
+    """Draws a bar with the steps, the return, the steps per second and the time left.
+
+    Args:
+        console: Where to.
+        done: Steps that are done before.
+        total: Steps of the whole training.
+    """
+
+    def __init__(self, console: Console, done: int, total: int) -> None:
+        self._bar = rich_progress.Progress(
+            rich_progress.BarColumn(),
+            rich_progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+            rich_progress.TextColumn("return {task.fields[episode_return]:.1f}"),
+            StepsPerSecond(),
+            rich_progress.TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bar.add_task("train", total=total, completed=done, episode_return=0.0)
+
+    def show(self, report: UpdateReport) -> None:
+        """Move the bar on."""
+        self._bar.update(self._task, completed=report.steps, episode_return=report.episode_return)
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End, and leave the bar as it stands."""
+        self._bar.stop()

@@ -1,0 +1,225 @@
+"""`tamiyo-rl train`: from an environment, or from the checkpoint of a run, to a policy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import torch
+import tyro
+from gymnasium.vector import VectorEnv
+from rich.console import Console
+from torch.nn.parallel import DistributedDataParallel
+
+from tamiyo_rl.cli.progress import Progress, make_progress
+from tamiyo_rl.cli.signals import StopSignals
+from tamiyo_rl.policy.inputs import require_positive
+from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
+from tamiyo_rl.training.checkpoint import load_checkpoint, save_checkpoint
+from tamiyo_rl.training.distributed import (
+    any_process,
+    local_device,
+    process_group,
+    rank,
+    world_size,
+)
+from tamiyo_rl.training.environments import DEFAULT_TASK, make_envs
+from tamiyo_rl.training.ppo_config import PPOConfig
+from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
+from tamiyo_rl.training.run_files import RunFolder, TrainingLog, draw_learning_curve, read_log
+from tamiyo_rl.training.saved_policy import SavedPolicy, save_policy
+
+NOT_SAVED = ("run", "overwrite", "resume")
+
+
+@dataclass
+class Train:
+    """Train a recurrent policy, or go on with a run that was interrupted.
+
+    Attributes:
+        run: Folder for the checkpoints, the log and the learning curve.
+        env: Gymnasium id of the environment.
+        resume: Folder of a run to go on with, by its own settings.
+        overwrite: Whether to replace the run that the folder holds.
+        num_envs: Environments that are stepped together, in all processes.
+        hidden_dim: Width of the LSTM.
+        num_lstm_layers: Stacked layers of the LSTM.
+        learn_initial_hidden: Whether the LSTM learns its initial state.
+        device: Where the policy is trained.
+        threads: Threads of PyTorch; more than one pays for larger networks only.
+        checkpoint_every: Updates from one checkpoint to the next.
+        keep_checkpoints: How many checkpoints stay.
+        ppo: Settings of PPO.
+    """
+
+    run: tyro.conf.Positional[Path] = Path("runs/latest")
+    env: str = DEFAULT_TASK
+    resume: Path | None = None
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    num_envs: int = 8
+    hidden_dim: int = 64
+    num_lstm_layers: int = 1
+    learn_initial_hidden: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 1
+    checkpoint_every: int = 10
+    keep_checkpoints: int = 3
+    ppo: Annotated[PPOConfig, tyro.conf.arg(name="")] = field(default_factory=PPOConfig)
+
+    @classmethod
+    def from_settings(cls, path: Path, settings: Mapping[str, Any]) -> Self:
+        """Build the command from what a run's config holds.
+
+        Args:
+            path: The config, for the errors.
+            settings: What `settings()` returned.
+
+        Raises:
+            ValueError: If they are not the settings of a run.
+        """
+        try:
+            return cls(**{**settings, "ppo": PPOConfig(**settings["ppo"])})
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path}: expected the settings of a run, got {type(error).__name__}: {error}"
+                "\n  do: restore the file, or train again in another folder"
+            ) from error
+
+    def settings(self) -> dict[str, Any]:
+        """Return what makes the training what it is: not where, and not how it was asked for."""
+        return {name: value for name, value in asdict(self).items() if name not in NOT_SAVED}
+
+    def saved(self) -> Train:
+        """Return the command by which the run that is resumed was begun."""
+        folder = RunFolder(self.resume or self.run)
+        begun = self.from_settings(folder.config, folder.read_config())
+        return replace(begun, run=folder.path, resume=folder.path)
+
+    def resumed(self, given: Train) -> Train:
+        """Return the command for going on, where nothing was asked for that the run has not.
+
+        Args:
+            given: The command as parsed with `saved()` for defaults.
+
+        Raises:
+            ValueError: If a setting differs from that of the run, or comes with `--resume`.
+        """
+        saved = self.saved()
+        if self.run != Train.run or self.overwrite:
+            raise ValueError("resume: expected the folder of a run alone, got another one beside.")
+        own, other = (_flat(command.settings()) for command in (saved, given))
+        for name, value in own.items():
+            if other[name] != value:
+                raise ValueError(
+                    f"{name}: expected {value!r} as the run in {saved.run} has, got "
+                    f"{other[name]!r}. Leave it out to go on, or train in another folder."
+                )
+        return saved
+
+    def __call__(self, console: Console) -> None:
+        """Train, and leave the policy, the log and the learning curve in the run folder."""
+        require_positive(
+            **{n: getattr(self, n) for n in ("num_envs", "threads")},
+            checkpoint_every=self.checkpoint_every,
+            keep_checkpoints=self.keep_checkpoints,
+        )
+        torch.set_num_threads(self.threads)
+        with StopSignals() as signals, process_group():
+            console.quiet = rank() > 0
+            folder = RunFolder(self.run)
+            if self.resume is None:
+                folder.require_free(overwrite=self.overwrite)
+            trainer = self._make_trainer()
+            self._prepare(folder, trainer, console)
+            stopped_by = self._train(folder, trainer, signals, console)
+        if stopped_by:
+            sys.exit(128 + stopped_by)
+
+    def _make_trainer(self) -> RecurrentPPO:
+        if self.num_envs % world_size():
+            raise ValueError(
+                f"num_envs: expected a multiple of the {world_size()} processes, got "
+                f"{self.num_envs}."
+            )
+        torch.manual_seed(self.ppo.seed)
+        envs = make_envs(self.env, self.num_envs // world_size())
+        bundle = LSTMPolicyBundle.from_spaces(
+            envs.single_observation_space,
+            envs.single_action_space,
+            hidden_dim=self.hidden_dim,
+            num_lstm_layers=self.num_lstm_layers,
+            learn_initial_hidden=self.learn_initial_hidden,
+        ).to(local_device(self.device))
+        if world_size() > 1:
+            bundle.network = DistributedDataParallel(bundle.network)
+        return RecurrentPPO(envs, bundle, self.ppo)
+
+    def _prepare(self, folder: RunFolder, trainer: RecurrentPPO, console: Console) -> None:
+        """Begin the folder of a run, or load the newest checkpoint of one."""
+        if self.resume is None:
+            if rank() == 0:
+                folder.begin(self.settings())
+            return
+        newest = folder.newest_checkpoint()
+        if newest is not None:
+            load_checkpoint(newest, trainer)
+        console.print(
+            f"going on at {trainer.steps:,} of {trainer.total_steps:,} steps", highlight=False
+        )
+
+    def _train(
+        self, folder: RunFolder, trainer: RecurrentPPO, signals: StopSignals, console: Console
+    ) -> int:
+        """Train to the end or to a signal, which is returned; 0 for none."""
+        with (
+            TrainingLog(folder.log, after=trainer.steps, writes=rank() == 0) as log,
+            make_progress(console, trainer) as progress,
+        ):
+            stopped_by = self._update(folder, trainer, log, progress, signals)
+        if rank() > 0:
+            return stopped_by
+        if stopped_by:
+            console.print(f"stopped: tamiyo-rl train --resume {folder.path} goes on from here")
+            return stopped_by
+        self._finish(folder, trainer, console)
+        return 0
+
+    def _update(
+        self,
+        folder: RunFolder,
+        trainer: RecurrentPPO,
+        log: TrainingLog,
+        progress: Progress,
+        signals: StopSignals,
+    ) -> int:
+        for count, report in enumerate(trainer.train(), start=1):
+            log.add(report)
+            progress.show(report)
+            stopped_by = any_process(signals.received)
+            ends = trainer.steps == trainer.total_steps
+            if stopped_by or ends or count % self.checkpoint_every == 0:
+                log.sync()
+                save_checkpoint(folder.checkpoints, trainer, keep=self.keep_checkpoints)
+            if stopped_by and not ends:
+                return stopped_by
+        return 0
+
+    def _finish(self, folder: RunFolder, trainer: RecurrentPPO, console: Console) -> None:
+        save_policy(folder.policy, SavedPolicy(trainer.bundle, trainer.normalizer))
+        draw_learning_curve(
+            read_log(folder.log), folder.curve, solved_at=reward_threshold(trainer.envs)
+        )
+        for path in (folder.policy, folder.log, folder.curve):
+            console.print(f"wrote {path}", highlight=False)
+
+
+def reward_threshold(envs: VectorEnv[Any, Any, Any]) -> float | None:
+    """Return the return at which the task counts as solved; None if nobody has said."""
+    return None if envs.spec is None else envs.spec.reward_threshold
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "ppo"} | settings["ppo"]

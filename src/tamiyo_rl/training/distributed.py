@@ -1,0 +1,140 @@
+"""Several processes that train one policy; in a process alone, every function gives back its own.
+
+What is the same in every process: the parameters, the optimizer, the normalisers. What is not:
+the environments, their hidden states, the random numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+# How long a process waits for the others. One that dies is noticed at once by gloo, so this is
+# for one that hangs, and longer than any rollout should take.
+PATIENCE = timedelta(minutes=5)
+
+
+class LostProcessError(RuntimeError):
+    """Another process of the group died or hangs, so that this one cannot go on."""
+
+
+@contextmanager
+def process_group(timeout: timedelta = PATIENCE) -> Iterator[None]:
+    """Join the processes that `torchrun` started; alone, do nothing.
+
+    Tensors on the CPU travel by gloo, those on CUDA by NCCL.
+
+    Args:
+        timeout: How long to wait for another process.
+
+    Raises:
+        LostProcessError: If another process dies or hangs meanwhile.
+
+    Examples:
+        ```python
+        from tamiyo_rl.training.distributed import process_group, rank, world_size
+
+        with process_group():
+            print(rank(), world_size())
+        ```
+
+        ```text
+        0 1
+        ```
+    """
+    if not launched():
+        yield
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=timeout)
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_lost_connection(error):
+            raise
+        raise LostProcessError(
+            f"process {rank()} of {world_size()}: another process died or hangs, so that this "
+            "one stops"
+            "\n  do: look for the first error above, then go on with train --resume"
+        ) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def launched() -> bool:
+    """Tell whether `torchrun` started this process beside others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def rank() -> int:
+    """Return which process of the group this one is; 0 if it is alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return how many processes train together; 1 if it is alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_device(kind: str) -> torch.device:
+    """Return the device of this process: on CUDA, each process of a machine has its own.
+
+    Args:
+        kind: `cpu` or `cuda`.
+    """
+    return (
+        torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
+        if kind == "cuda"
+        else torch.device(kind)
+    )
+
+
+def gather_rows(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the rows `[B, ...]` of all processes, one after the other."""
+    if world_size() == 1:
+        return rows
+    own = torch.from_numpy(np.ascontiguousarray(rows))
+    every = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(every, own)
+    return torch.cat(every).numpy()
+
+
+def mean_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the processes, without a gradient."""
+    if world_size() == 1:
+        return tensor.detach()
+    total = tensor.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+def gather_to_first(value: Any) -> list[Any]:  # noqa: ANN401 - any data
+    """Return the values of all processes in the first one; elsewhere an empty list."""
+    if world_size() == 1:
+        return [value]
+    values = [None] * world_size() if rank() == 0 else None
+    dist.gather_object(value, values)
+    return values or []
+
+
+def any_process(flag: int) -> int:
+    """Return the largest flag of all processes, the same in each."""
+    if world_size() == 1:
+        return flag
+    largest = torch.tensor(flag, device="cpu")
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    """Recognise what gloo and NCCL raise; gloo's errors have no class of their own."""
+    words = ("Connection closed", "Connection reset", "Broken pipe", "Timed out", "timeout")
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in words)
