@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -53,7 +53,7 @@ class ForkServer:
         return int(self._server.stdout.readline())
 
 
-def _run(arguments: list[str], output: str) -> Any:
+def _run(arguments: list[str], output: str) -> None:
     from tamiyo_rl.cli import main  # noqa: PLC0415 - the server has imported it
 
     with Path(output).open("wb", buffering=0) as file:
@@ -71,10 +71,10 @@ def _serve() -> None:
         arguments, output = json.loads(line)
         child = os.fork()
         if child == 0:
-            return _run(arguments, output)
+            _run(arguments, output)
+            return
         print(child, flush=True)  # noqa: T201 - the answer
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201 - too
-    return None
 
 
 if __name__ == "__main__":

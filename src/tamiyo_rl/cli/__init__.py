@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         command = parse(arguments)
         if isinstance(command, Train) and command.resume is not None:
-            command = command.resumed(parse(arguments, default=command.saved()))
+            command = command.resumed(parse_train(arguments, command.saved()))
         command(Console())
     except (ValueError, OSError) as error:
         _print_error(error)
@@ -42,22 +42,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def parse(
-    arguments: Sequence[str] | None, default: Train | None = None
-) -> Train | Evaluate | Verify | Tour:
+def parse(arguments: Sequence[str] | None) -> Train | Evaluate | Verify | Tour:
     """Turn the arguments of the command into what it shall do.
 
     Args:
         arguments: What a shell would pass; None for those of this process.
-        default: What is taken where the arguments of `train` say nothing.
     """
     return tyro.cli(  # type: ignore[call-overload,no-any-return]  # it types a union as no type
-        Command,
-        prog="tamiyo-rl",
-        description=__doc__,
-        args=arguments,
-        **({} if default is None else {"default": default}),
+        Command, prog="tamiyo-rl", description=__doc__, args=arguments
     )
+
+
+def parse_train(arguments: Sequence[str] | None, default: Train) -> Train:
+    """Turn the arguments of `tamiyo-rl train` into what it shall do.
+
+    Args:
+        arguments: As those of `parse`.
+        default: What is taken where they say nothing.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    return tyro.cli(Train, prog="tamiyo-rl train", args=given[1:], default=default)
 
 
 def _print_error(error: Exception) -> None:

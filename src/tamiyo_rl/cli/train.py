@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import torch
 import tyro
@@ -208,7 +208,8 @@ class Train:
         return 0
 
     def _finish(self, folder: RunFolder, trainer: RecurrentPPO, console: Console) -> None:
-        save_policy(folder.policy, SavedPolicy(trainer.bundle, trainer.normalizer))
+        bundle = cast("LSTMPolicyBundle", trainer.bundle)
+        save_policy(folder.policy, SavedPolicy(bundle, trainer.normalizer))
         draw_learning_curve(
             read_log(folder.log), folder.curve, solved_at=reward_threshold(trainer.envs)
         )
@@ -222,4 +223,5 @@ def reward_threshold(envs: VectorEnv[Any, Any, Any]) -> float | None:
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "ppo"} | settings["ppo"]
+    ppo: dict[str, Any] = settings["ppo"]
+    return {name: value for name, value in settings.items() if name != "ppo"} | ppo
