@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def server() -> Iterator[ForkServer]:
 
 
 def test_killed_at_fifty_moments_it_ends_as_if_it_never_was(
-    server: ForkServer, tmp_path: Path, record_property: Callable[[str, object], None]
+    server: ForkServer, tmp_path: Path
 ) -> None:
     whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
     output = tmp_path / "output.txt"
@@ -57,8 +57,7 @@ def test_killed_at_fifty_moments_it_ends_as_if_it_never_was(
 
     server.start("train", "--resume", str(killed.path), output=output)
     assert server.wait() == 0, output.read_text()
-    record_property("kills", KILLS)
-    record_property("kills during a write", during_writes)
+    print(f"kills {KILLS}, {during_writes} during a write, resumes {KILLS}, lost 0")  # noqa: T201 - `pytest -rP` shows it
     assert during_writes > KILLS // 10
     _assert_equal(whole, killed)
 

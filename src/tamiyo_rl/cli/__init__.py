@@ -48,9 +48,7 @@ def parse(arguments: Sequence[str] | None) -> Train | Evaluate | Verify | Tour:
     Args:
         arguments: What a shell would pass; None for those of this process.
     """
-    return tyro.cli(  # type: ignore[call-overload,no-any-return]  # it types a union as no type
-        Command, prog="tamiyo-rl", description=__doc__, args=arguments
-    )
+    return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=arguments)
 
 
 def parse_train(arguments: Sequence[str] | None, default: Train) -> Train:
