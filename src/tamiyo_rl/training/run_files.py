@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -125,8 +125,8 @@ class TrainingLog:
         self._path, self._writes = path, writes
         if not writes:
             return
-        kept = [row for row in read_log(path) if row[STEPS] <= after]
-        replace_file(path, _as_csv([list(row) for row in kept[:1]], kept))
+        kept = _lines_up_to(path, after)
+        replace_file(path, "".join(kept).encode())
         self._begun = bool(kept)
         self._file = path.open("ab")
 
@@ -134,7 +134,8 @@ class TrainingLog:
         """Write one report, after the names of its figures if it is the first."""
         if self._writes:
             row = report.scalars()
-            self._file.write(_as_csv([] if self._begun else [list(row)], [row]))
+            lines = [row.values()] if self._begun else [row, row.values()]
+            self._file.write(_as_csv(lines))
             self._file.flush()
             self._begun = True
 
@@ -159,22 +160,33 @@ class TrainingLog:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Return the lines of a log, without a last one that was cut off.
+    """Return the figures of each update, by name.
 
     Args:
         path: The file; none is read if there is none.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines(keepends=True)
-    except FileNotFoundError:
+    rows = csv.DictReader(_whole_lines(path))
+    return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def _lines_up_to(path: Path, steps: int) -> list[str]:
+    """Return the names and the lines up to these steps, as they were written."""
+    head, *lines = _whole_lines(path) or [""]
+    kept = [line for line, row in zip(lines, read_log(path), strict=True) if row[STEPS] <= steps]
+    return [head, *kept] if kept else []
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file without a last one that was cut off; none if there is no file."""
+    if not path.exists():
         return []
-    whole = csv.DictReader(line for line in lines if line.endswith("\n"))
-    return [{name: float(value) for name, value in row.items()} for row in whole]
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n")]
 
 
-def _as_csv(heads: list[list[str]], rows: list[dict[str, float]]) -> bytes:
+def _as_csv(rows: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([*heads, *(row.values() for row in rows)])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
