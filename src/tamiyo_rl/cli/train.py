@@ -20,7 +20,7 @@ from tamiyo_rl.policy.inputs import require_positive
 from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
 from tamiyo_rl.training.checkpoint import load_checkpoint, save_checkpoint
 from tamiyo_rl.training.distributed import (
-    any_process,
+    largest_of_processes,
     local_device,
     process_group,
     rank,
@@ -198,7 +198,7 @@ class Train:
         for count, report in enumerate(trainer.train(), start=1):
             log.add(report)
             progress.show(report)
-            stopped_by = any_process(signals.received)
+            stopped_by = int(largest_of_processes(signals.received))
             ends = trainer.steps == trainer.total_steps
             if stopped_by or ends or count % self.checkpoint_every == 0:
                 log.sync()

@@ -125,13 +125,13 @@ def gather_to_first(value: Any) -> list[Any]:  # noqa: ANN401 - any data
     return values or []
 
 
-def any_process(flag: int) -> int:
-    """Return the largest flag of all processes, the same in each."""
+def largest_of_processes(number: float) -> float:
+    """Return the largest number of all processes, the same in each."""
     if world_size() == 1:
-        return flag
-    largest = torch.tensor(flag, device="cpu")
+        return number
+    largest = torch.tensor(number, dtype=torch.float64, device="cpu")
     dist.all_reduce(largest, op=dist.ReduceOp.MAX)
-    return int(largest)
+    return float(largest)
 
 
 def _is_lost_connection(error: RuntimeError) -> bool:

@@ -11,7 +11,7 @@ from tamiyo_rl.contract.audit import audit_gradients, check_ratio
 from tamiyo_rl.contract.guard import ContractError
 from tamiyo_rl.policy.protocol import EvalResult, PolicyBundle
 from tamiyo_rl.training.diagnostics import GradientNorms
-from tamiyo_rl.training.distributed import mean_over_processes
+from tamiyo_rl.training.distributed import largest_of_processes, mean_over_processes
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
@@ -87,7 +87,7 @@ class PPOUpdater:
         mean = torch.stack([torch.stack(loss) for loss in losses]).mean(dim=0)
         return UpdateResult(
             PPOLoss(*mean_over_processes(mean)),
-            float(losses[0].ratio_error),
+            largest_of_processes(float(losses[0].ratio_error)),
             self._norms.mean(),
             learning_rate,
             clip_range,
