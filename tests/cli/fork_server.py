@@ -1,7 +1,7 @@
 """Starts `tamiyo-rl` in real processes without the seconds that its imports take.
 
 `python -m tests.cli.fork_server` reads a line for each process it shall start (its arguments and
-the file for its output, as JSON), and prints the process's id, and later its exit status.
+its folder, as JSON), and prints the process's id, and later its exit status.
 """
 
 import json
@@ -10,9 +10,17 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 REPOSITORY = Path(__file__).parents[2]
+OUTPUT = "output.txt"
+
+
+class Finished(NamedTuple):
+    """How a process ended: a negative status is a signal, as `subprocess` has it."""
+
+    status: int
+    output: str
 
 
 class ForkServer:
@@ -38,27 +46,41 @@ class ForkServer:
         self._server.kill()
         self._server.communicate()
 
-    def start(self, *arguments: str, output: Path) -> int:
-        """Start `tamiyo-rl` and return the process's id."""
+    def run(self, *arguments: str, folder: Path, file_size: int = -1) -> Finished:
+        """Run `tamiyo-rl` to its end."""
+        self.start(*arguments, folder=folder, file_size=file_size)
+        return self.wait()
+
+    def start(self, *arguments: str, folder: Path, file_size: int = -1) -> int:
+        """Start `tamiyo-rl` in a folder, and return the process's id.
+
+        `file_size` is the largest that a file may become, -1 for any.
+        """
         assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps([arguments, str(output)]) + "\n")
+        self._output = folder.parent / f"{folder.name}-{OUTPUT}"
+        request = [arguments, str(folder), str(self._output), file_size]
+        self._server.stdin.write(json.dumps(request) + "\n")
         return self._read()
 
-    def wait(self) -> int:
-        """Return the exit status of the process: negative for a signal, as `subprocess` does."""
-        return self._read()
+    def wait(self) -> Finished:
+        """Wait for the end of the process that was started last."""
+        return Finished(self._read(), self._output.read_text())
 
     def _read(self) -> int:
         assert self._server.stdout is not None
         return int(self._server.stdout.readline())
 
 
-def _run(arguments: list[str], output: str) -> None:
+def _run(arguments: list[str], folder: str, output: str, file_size: int) -> None:
+    import resource  # noqa: PLC0415 - POSIX alone has it, as it has fork
+
     from tamiyo_rl.cli import main  # noqa: PLC0415 - the server has imported it
 
     with Path(output).open("wb", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     main(arguments)
 
 
@@ -68,10 +90,9 @@ def _serve() -> None:
     from tamiyo_rl import cli  # noqa: F401, PLC0415 - so that the forked processes have it
 
     for line in sys.stdin:
-        arguments, output = json.loads(line)
         child = os.fork()
         if child == 0:
-            _run(arguments, output)
+            _run(*json.loads(line))
             return
         print(child, flush=True)  # noqa: T201 - the answer
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201 - too

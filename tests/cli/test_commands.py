@@ -1,66 +1,251 @@
 """The command, run as a user runs it."""
 
+import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
-SHORT = ["--total-steps", "2100", "--epochs", "1", "--hidden-dim", "8"]
+from tamiyo_rl.training import load_policy
+from tamiyo_rl.training.checkpoint import read_checkpoint
+from tamiyo_rl.training.run_files import RunFolder, read_log
+from tests.cli.fork_server import Finished, ForkServer
+
+SHORT = ("--total-steps", "2100", "--epochs", "1", "--hidden-dim", "8")
+TINY = (
+    *("--num-envs", "4", "--num-steps", "8", "--sequence-length", "4", "--num-minibatches", "2"),
+    *("--epochs", "1", "--hidden-dim", "8", "--total-steps", "320"),
+    *("--checkpoint-every", "5"),
+)
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "tamiyo_rl", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_train_then_evaluate(tmp_path: Path) -> None:
-    trained = run("train", "runs/a", *SHORT, folder=tmp_path)
+def test_train_then_evaluate_from_a_shell(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "tamiyo_rl"]
+    trained = subprocess.run(  # noqa: S603 - our own command
+        [*command, "train", "runs/a", *SHORT],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert trained.returncode == 0, trained.stderr
     assert "2,048/2,048 steps" in trained.stdout
-    folder = tmp_path / "runs" / "a"
-    assert {path.name for path in folder.iterdir()} == {
-        "policy.pt",
+    assert "\x1b" not in trained.stdout
+    run = RunFolder(tmp_path / "runs" / "a")
+    assert files(run.path) == {
+        "config.json",
         "log.csv",
         "learning_curve.png",
+        "policy.pt",
+        "checkpoints/checkpoint-000000002048.pt",
     }
-    assert len((folder / "log.csv").read_text().splitlines()) == 3
-    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
-    evaluated = run("evaluate", "runs/a", "--episodes", "5", folder=tmp_path)
+    assert [row["time/total_timesteps"] for row in read_log(run.log)] == [1024, 2048]
+    assert run.curve.read_bytes().startswith(b"\x89PNG")
+    evaluated = subprocess.run(  # noqa: S603 - our own command
+        [*command, "evaluate", "runs/a", "--episodes", "5"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert evaluated.returncode == 0, evaluated.stderr
     assert "mean return of 5 episodes:" in evaluated.stdout
-    assert "not solved" in evaluated.stdout
+    assert "not solved: 475" in evaluated.stdout
 
 
-def test_tour_shows_the_warning_and_the_error(tmp_path: Path) -> None:
-    tour = run("tour", folder=tmp_path)
-    assert tour.returncode == 0, tour.stderr
-    assert "hidden.h, hidden.c from LSTMPolicyBundle.initial_hidden" in tour.stdout
-    assert "InferenceTensorWarning raised; nothing was computed." in tour.stdout
-    assert "8 of 8 parameters trained" in tour.stdout
+def test_the_config_says_what_was_run_with_what(server: ForkServer, tmp_path: Path) -> None:
+    server.run("train", "a", *TINY, "--env", "CartPole-v1", "--seed", "7", folder=tmp_path)
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert config["settings"]["env"] == "CartPole-v1"
+    assert config["settings"]["ppo"]["seed"] == 7
+    assert config["versions"]["torch"] == str(torch.__version__)
+
+
+def test_tour_shows_the_warning_and_the_error(server: ForkServer, tmp_path: Path) -> None:
+    tour = server.run("tour", folder=tmp_path)
+    assert tour.status == 0, tour.output
+    assert "hidden.h, hidden.c from LSTMPolicyBundle.initial_hidden" in tour.output
+    assert "InferenceTensorWarning raised; nothing was computed." in tour.output
+    assert "8 of 8 parameters trained" in tour.output
+
+
+BAD = [
+    (["evaluate", "absent"], "run: expected a folder with a config.json, got absent"),
+    (["evaluate", "absent", "--episodes", "0"], "episodes: expected an int of at least 1"),
+    (["train", "--num-envs", "0"], "num_envs: expected an int of at least 1"),
+    (["train", "--hidden-dim", "0"], "hidden_dim: expected an int of at least 1"),
+    (["train", "--total-steps", "9"], "total_steps: expected at least the 1024 steps"),
+    (["train", "--gamma", "2"], "gamma: expected a number from 0 to 1"),
+    (["train", "--learning-rate", "nan"], "learning_rate: expected a number positive"),
+    (["train", "--learning-rate", "-1"], "learning_rate: expected a number positive"),
+    (["train", "--num-minibatches", "3"], "num_minibatches: expected a divisor"),
+    (["train", "--checkpoint-every", "0"], "checkpoint_every: expected an int of at least 1"),
+    (["train", "--keep-checkpoints", "0"], "keep_checkpoints: expected an int of at least 1"),
+    (["train", "--env", "Nothing-v3"], "env_id: expected an environment that Gymnasium can make"),
+    (["train", "--env", "Pendulum-v1"], "env_id: expected supported spaces, got 'Pendulum-v1'"),
+    (["train", "taken"], "taken"),
+    (["train", "taken/below"], "taken"),
+    (["train", "--resume", "absent"], "run: expected a folder with a config.json, got absent"),
+    (["train", "--resume", "taken"], "run: expected a folder with a config.json, got taken"),
+    (["train", "--num-envs", "many"], "num-envs"),
+    (["fly"], "fly"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: str(value)[:60])
+def test_bad_input_exits_with_2_and_says_why(
+    arguments: list[str], message: str, server: ForkServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "taken").write_text("a file")
+    finished = server.run(*arguments, folder=folder)
+    assert finished.status == 2
+    assert message in finished.output
+    assert "Traceback" not in finished.output
+    assert files(folder) == {"taken"}
+
+
+@pytest.fixture(scope="module")
+def trained(server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a tiny run, once."""
+    folder = tmp_path_factory.mktemp("trained")
+    finished = server.run("train", "a", *TINY, folder=folder)
+    assert finished.status == 0, finished.output
+    return folder / "a"
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> RunFolder:
+    """Give a copy of a tiny run."""
+    shutil.copytree(trained, tmp_path / "a")
+    return RunFolder(tmp_path / "a")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "absent"], "absent/policy.pt"),
-        (["evaluate", "absent", "--episodes", "0"], "episodes: expected an int of at least 1"),
-        (["train", "--num-envs", "0"], "num_envs: expected an int of at least 1"),
-        (["train", "--hidden-dim", "0"], "hidden_dim: expected an int of at least 1"),
-        (["train", "--total-steps", "9"], "total_steps: expected at least the 1024 steps"),
-        (["train", "--gamma", "2"], "gamma: expected a number from 0 to 1"),
-        (["train", "--num-minibatches", "3"], "num_minibatches: expected a divisor"),
-        (["train", "taken"], "taken"),
-        (["fly"], "fly"),
+        (["a"], "run: expected a folder without a run, got a, which holds one"),
+        (["--resume", "a", "--env", "CartPole-v1"], "env: expected 'tamiyo-rl/PositionOnly"),
+        (["--resume", "a", "--seed", "1"], "seed: expected 0 as the run in a has, got 1"),
+        (["--resume", "a", "--overwrite"], "resume: expected the folder of a run alone"),
+        (["b", "--resume", "a"], "resume: expected the folder of a run alone"),
     ],
-    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+    ids=lambda value: str(value)[:60],
 )
-def test_bad_input_exits_with_2_and_says_why(
-    arguments: list[str], message: str, tmp_path: Path
+def test_a_run_is_neither_overwritten_nor_resumed_as_another(
+    arguments: list[str], message: str, server: ForkServer, run: RunFolder
 ) -> None:
-    (tmp_path / "taken").write_text("a file")
-    finished = run(*arguments, folder=tmp_path)
-    assert finished.returncode == 2
-    assert message in finished.stderr + finished.stdout
-    assert "Traceback" not in finished.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    before = {name: (run.path / name).read_bytes() for name in files(run.path)}
+    finished = server.run("train", *arguments, folder=run.path.parent)
+    assert finished.status == 2
+    assert message in finished.output
+    assert {name: (run.path / name).read_bytes() for name in files(run.path)} == before
+
+
+def test_overwrite_replaces_the_run_and_nothing_else(server: ForkServer, run: RunFolder) -> None:
+    (run.path / "notes.txt").write_text("mine")
+    finished = server.run("train", "a", *TINY, "--seed", "1", "--overwrite", folder=run.path.parent)
+    assert finished.status == 0, finished.output
+    assert len(read_log(run.log)) == 10
+    assert run.read_config()["ppo"]["seed"] == 1
+    assert (run.path / "notes.txt").read_text() == "mine"
+
+
+def test_a_finished_run_resumes_to_the_same_end(server: ForkServer, run: RunFolder) -> None:
+    parameters = load_policy(run.policy).bundle.state_dict()
+    finished = server.run("train", "--resume", "a", folder=run.path.parent)
+    assert finished.status == 0, finished.output
+    assert "going on at 320 of 320 steps" in finished.output
+    again = load_policy(run.policy).bundle.state_dict()
+    assert all(again[name].equal(parameter) for name, parameter in parameters.items())
+    assert len(read_log(run.log)) == 10
+
+
+def damage(path: Path, kind: str) -> None:
+    content = path.read_bytes()
+    if kind == "truncated":
+        path.write_bytes(content[:-100])
+    elif kind == "flipped":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif kind == "newer":
+        torch.save(torch.load(path, weights_only=True) | {"format": 99}, path)
+    else:
+        path.write_bytes(b"something else")
+
+
+@pytest.mark.parametrize("kind", ["truncated", "flipped", "newer", "foreign"])
+@pytest.mark.parametrize("command", [("train", "--resume", "a"), ("evaluate", "a")])
+def test_a_checkpoint_that_is_not_good_is_named_and_left(
+    kind: str, command: tuple[str, ...], server: ForkServer, run: RunFolder
+) -> None:
+    newest = run.require_checkpoint()
+    damage(newest, kind)
+    before = newest.read_bytes()
+    finished = server.run(*command, folder=run.path.parent)
+    assert finished.status == 2
+    assert f"checkpoints/{newest.name}: expected" in finished.output
+    assert "Traceback" not in finished.output
+    assert newest.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": 2}', '{"format": 1, "settings": {"hidden": 3}}']
+)
+def test_a_config_that_is_not_good_is_named(
+    content: str, server: ForkServer, run: RunFolder
+) -> None:
+    run.config.write_text(content)
+    finished = server.run("train", "--resume", "a", folder=run.path.parent)
+    assert finished.status == 2
+    assert "config.json: expected" in finished.output
+    assert "Traceback" not in finished.output
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_last_good_checkpoint(
+    server: ForkServer, run: RunFolder
+) -> None:
+    last, kept = run.require_checkpoint(), run.checkpoints / "checkpoint-000000000160.pt"
+    size, parameters = last.stat().st_size, load_policy(run.policy).bundle.state_dict()
+    last.unlink()
+    finished = server.run("train", "--resume", "a", folder=run.path.parent, file_size=size // 2)
+    assert finished.status == 2
+    assert f"File too large; nothing was changed at: 'a/checkpoints/{last.name}'" in finished.output
+    assert "Traceback" not in finished.output
+    assert files(run.checkpoints) == {kept.name}
+    assert server.run("train", "--resume", "a", folder=run.path.parent).status == 0
+    again = load_policy(run.policy).bundle.state_dict()
+    assert all(again[name].equal(parameter) for name, parameter in parameters.items())
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_update_saves_and_stops(
+    number: signal.Signals, status: int, server: ForkServer, tmp_path: Path
+) -> None:
+    finished = stop_after_first_update(number, server, tmp_path)
+    assert finished.status == status, finished.output
+    assert "train --resume a goes on from here" in finished.output
+    run = RunFolder(tmp_path / "a")
+    steps = read_log(run.log)[-1]["time/total_timesteps"]
+    assert read_checkpoint(run.require_checkpoint())["trainer"]["steps"] == steps
+    assert not run.policy.exists()
+    assert server.run("evaluate", "a", "--episodes", "2", folder=tmp_path).status == 0
+
+
+def stop_after_first_update(number: signal.Signals, server: ForkServer, folder: Path) -> Finished:
+    process = server.start("train", "a", *TINY, "--total-steps", "3200000", folder=folder)
+    while not read_log(folder / "a" / "log.csv"):
+        time.sleep(0.01)
+    os.kill(process, number)
+    return server.wait()

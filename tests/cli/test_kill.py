@@ -5,10 +5,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import torch
 
 from tamiyo_rl.training import load_policy
@@ -25,38 +23,32 @@ SMALL = (
 )
 
 
-@pytest.fixture
-def server() -> Iterator[ForkServer]:
-    with ForkServer() as started:
-        yield started
-
-
 def test_killed_at_fifty_moments_it_ends_as_if_it_never_was(
     server: ForkServer, tmp_path: Path
 ) -> None:
     whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
-    output = tmp_path / "output.txt"
-    server.start("train", str(whole.path), *SMALL, output=output)
-    assert server.wait() == 0, output.read_text()
+    finished = server.run("train", "whole", *SMALL, folder=tmp_path)
+    assert finished.status == 0, finished.output
 
     moments = random.Random(0)  # noqa: S311 - no secret
     steps, during_writes = 0, 0
     for kill in range(KILLS):
         begun, unfinished = killed.config.exists(), _unfinished(killed)
-        arguments = ("--resume", str(killed.path)) if begun else (str(killed.path), *SMALL)
-        process = server.start("train", *arguments, output=output)
+        arguments = ("--resume", "killed") if begun else ("killed", *SMALL)
+        process = server.start("train", *arguments, folder=tmp_path)
         if kill % 2:
             _wait_for_a_write(killed, process, moments.randrange(4))
         else:
             time.sleep(moments.uniform(0.0, 0.3))
         os.kill(process, signal.SIGKILL)
-        assert server.wait() == -signal.SIGKILL, output.read_text()
+        finished = server.wait()
+        assert finished.status == -signal.SIGKILL, finished.output
         during_writes += _unfinished(killed) not in ({}, unfinished)
         before, steps = steps, _readable_steps(killed)
         assert steps >= before, "what was readable is lost"
 
-    server.start("train", "--resume", str(killed.path), output=output)
-    assert server.wait() == 0, output.read_text()
+    finished = server.run("train", "--resume", "killed", folder=tmp_path)
+    assert finished.status == 0, finished.output
     print(f"kills {KILLS}, {during_writes} during a write, resumes {KILLS}, lost 0")  # noqa: T201 - `pytest -rP` shows it
     assert during_writes > KILLS // 10
     _assert_equal(whole, killed)

@@ -79,6 +79,8 @@ def no_start(folder: Path) -> None:
 
 def train(folder: Path) -> None:
     """Train, and save what has to be the same in every process, and what must not be."""
+    begun = make_trainer().collector
+    begun.begin(seed=0)
     trainer = make_trainer(total_steps=ENVS * STEPS * 4, num_minibatches=2)
     reports = [(report.episode_return, report.policy_loss) for report in trainer.train()]
     collector = trainer.collector
@@ -90,7 +92,7 @@ def train(folder: Path) -> None:
                 {k: v for k, v in collector.reward_scaler.state_dict().items() if k != "returns"},
                 torch.tensor(reports),
             ],
-            "own": [collector.state_dict()["features"], torch.rand(4)],
+            "own": [begun.state_dict()["features"], torch.rand(4)],
         },
         folder / f"train-{rank()}.pt",
     )

@@ -43,9 +43,10 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         _write_through(unfinished, content)
         unfinished.replace(path)
-    except OSError:
+    except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise
+        reason = f"{error.strerror}; nothing was changed at"
+        raise OSError(error.errno, reason, str(path)) from error
     _sync_folder(path.parent)
 
 
