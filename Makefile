@@ -11,7 +11,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Train a recurrent policy, evaluate it, and show the contract at work
-	$(BIN)/tamiyo-rl train $(RUN)
+	$(BIN)/tamiyo-rl train $(RUN) --overwrite
 	$(BIN)/tamiyo-rl evaluate $(RUN)
 	$(BIN)/tamiyo-rl tour
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(command, Train) and command.resume is not None:
             command = command.resumed(parse_train(arguments, command.saved()))
         command(Console())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         _print_error(error)
         sys.exit(2)
     except LostProcessError as error:

@@ -16,6 +16,11 @@ from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 LINES = 20
 
 
+def say(console: Console, line: str) -> None:
+    """Print a line as it is: unbroken and without colours, for people and for programs."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 class Progress(Protocol):
     """Shows reports while it is entered."""
 
@@ -61,10 +66,10 @@ class ProgressLines:
             return
         self._printed = report.steps
         speed = (report.steps - self._done) / (time.perf_counter() - self._begun)
-        self._console.print(
+        say(
+            self._console,
             f"{report.steps:,}/{self._total:,} steps, return {report.episode_return:.1f}, "
             f"{speed:,.0f} steps/s",
-            highlight=False,
         )
 
     def __enter__(self) -> Self:

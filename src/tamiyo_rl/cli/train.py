@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -14,11 +15,12 @@ from gymnasium.vector import VectorEnv
 from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
-from tamiyo_rl.cli.progress import Progress, make_progress
+from tamiyo_rl.cli.progress import make_progress, say
 from tamiyo_rl.cli.signals import StopSignals
 from tamiyo_rl.policy.inputs import require_positive
 from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
 from tamiyo_rl.training.checkpoint import load_checkpoint, save_checkpoint
+from tamiyo_rl.training.diagnostics import UpdateReport
 from tamiyo_rl.training.distributed import (
     largest_of_processes,
     local_device,
@@ -31,7 +33,9 @@ from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 from tamiyo_rl.training.run_files import RunFolder, TrainingLog, draw_learning_curve, read_log
 from tamiyo_rl.training.saved_policy import SavedPolicy, save_policy
+from tamiyo_rl.training.tensorboard import TensorBoardLog
 
+Watcher = Callable[[UpdateReport], None]
 NOT_SAVED = ("run", "overwrite", "resume")
 
 
@@ -52,6 +56,7 @@ class Train:
         threads: Threads of PyTorch; more than one pays for larger networks only.
         checkpoint_every: Updates from one checkpoint to the next.
         keep_checkpoints: How many checkpoints stay.
+        tensorboard: Whether to write the figures for TensorBoard too.
         ppo: Settings of PPO.
     """
 
@@ -67,6 +72,7 @@ class Train:
     threads: int = 1
     checkpoint_every: int = 10
     keep_checkpoints: int = 3
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     ppo: Annotated[PPOConfig, tyro.conf.arg(name="")] = field(default_factory=PPOConfig)
 
     @classmethod
@@ -166,23 +172,25 @@ class Train:
         newest = folder.newest_checkpoint()
         if newest is not None:
             load_checkpoint(newest, trainer)
-        console.print(
-            f"going on at {trainer.steps:,} of {trainer.total_steps:,} steps", highlight=False
-        )
+        say(console, f"going on at {trainer.steps:,} of {trainer.total_steps:,} steps")
 
     def _train(
         self, folder: RunFolder, trainer: RecurrentPPO, signals: StopSignals, console: Console
     ) -> int:
         """Train to the end or to a signal, which is returned; 0 for none."""
-        with (
-            TrainingLog(folder.log, after=trainer.steps, writes=rank() == 0) as log,
-            make_progress(console, trainer) as progress,
-        ):
-            stopped_by = self._update(folder, trainer, log, progress, signals)
+        with ExitStack() as opened:
+            watchers: list[Watcher] = []
+            if rank() == 0:
+                log = opened.enter_context(TrainingLog(folder.log, after=trainer.steps))
+                watchers = [log.add, opened.enter_context(make_progress(console, trainer)).show]
+            if rank() == 0 and self.tensorboard:
+                events = TensorBoardLog(folder.tensorboard, after=trainer.steps)
+                watchers.append(opened.enter_context(events).add)
+            stopped_by = self._update(folder, trainer, watchers, signals)
         if rank() > 0:
             return stopped_by
         if stopped_by:
-            console.print(f"stopped: tamiyo-rl train --resume {folder.path} goes on from here")
+            say(console, f"stopped: tamiyo-rl train --resume {folder.path} goes on from here")
             return stopped_by
         self._finish(folder, trainer, console)
         return 0
@@ -191,17 +199,15 @@ class Train:
         self,
         folder: RunFolder,
         trainer: RecurrentPPO,
-        log: TrainingLog,
-        progress: Progress,
+        watchers: Sequence[Watcher],
         signals: StopSignals,
     ) -> int:
         for count, report in enumerate(trainer.train(), start=1):
-            log.add(report)
-            progress.show(report)
+            for watch in watchers:
+                watch(report)
             stopped_by = int(largest_of_processes(signals.received))
             ends = trainer.steps == trainer.total_steps
             if stopped_by or ends or count % self.checkpoint_every == 0:
-                log.sync()
                 save_checkpoint(folder.checkpoints, trainer, keep=self.keep_checkpoints)
             if stopped_by and not ends:
                 return stopped_by
@@ -214,7 +220,7 @@ class Train:
             read_log(folder.log), folder.curve, solved_at=reward_threshold(trainer.envs)
         )
         for path in (folder.policy, folder.log, folder.curve):
-            console.print(f"wrote {path}", highlight=False)
+            say(console, f"wrote {path}")
 
 
 def reward_threshold(envs: VectorEnv[Any, Any, Any]) -> float | None:

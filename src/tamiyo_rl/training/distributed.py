@@ -6,6 +6,7 @@ the environments, their hidden states, the random numbers.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,12 +118,18 @@ def mean_over_processes(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def gather_to_first(value: Any) -> list[Any]:  # noqa: ANN401 - any data
-    """Return the values of all processes in the first one; elsewhere an empty list."""
+    """Return the values of all processes in the first one; elsewhere an empty list.
+
+    Args:
+        value: Tensors and plain values, as a checkpoint holds them.
+    """
     if world_size() == 1:
         return [value]
-    values = [None] * world_size() if rank() == 0 else None
-    dist.gather_object(value, values)
-    return values or []
+    stream = io.BytesIO()
+    torch.save(value, stream)  # the pickling of tensors by gather_object() lacks some dtypes
+    every: list[Any] | None = [None] * world_size() if rank() == 0 else None
+    dist.gather_object(stream.getvalue(), every)
+    return [torch.load(io.BytesIO(saved), weights_only=True) for saved in every or []]
 
 
 def largest_of_processes(number: float) -> float:

@@ -97,7 +97,7 @@ class RecurrentPPO:
         """
         if not self._begun:
             seed_generators(self.config.seed)
-            self.collector.begin(self.config.seed)
+            self.collector.begin()
             self._begun = True
         before, began = self.steps, time.perf_counter()
         while self.steps < self.total_steps:

@@ -36,13 +36,14 @@ class RunFolder:
         log: One line for each update, as CSV.
         curve: The return over the steps, as PNG.
         policy: The trained policy, for `load_policy`.
+        tensorboard: Folder of the event files, if they were asked for.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config, self.checkpoints = path / "config.json", path / "checkpoints"
         self.log, self.curve = path / "log.csv", path / "learning_curve.png"
-        self.policy = path / "policy.pt"
+        self.policy, self.tensorboard = path / "policy.pt", path / "tensorboard"
 
     def require_free(self, *, overwrite: bool) -> None:
         """Raise `ValueError` where the folder holds a run that is not to be overwritten."""
@@ -106,25 +107,22 @@ class RunFolder:
     def _clear(self) -> None:
         """Remove what a run left, the config first: what is left of it is no run any more."""
         left = [self.config, self.log, self.curve, self.policy]
-        left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.path.rglob(f"*{UNFINISHED}")]
+        left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.tensorboard.glob("events.*")]
+        left += self.path.rglob(f"*{UNFINISHED}")
         for path in left:
             path.unlink(missing_ok=True)
 
 
 class TrainingLog:
-    """Writes one line for each update to a CSV file, flushed at once.
+    """Writes one line for each update to a CSV file, at once on the disk.
 
     Args:
         path: The file.
         after: Steps of the checkpoint from which the training goes on: later lines are dropped,
             since they come again.
-        writes: Whether this process is the one that writes.
     """
 
-    def __init__(self, path: Path, *, after: int = 0, writes: bool = True) -> None:
-        self._path, self._writes = path, writes
-        if not writes:
-            return
+    def __init__(self, path: Path, *, after: int = 0) -> None:
         kept = _lines_up_to(path, after)
         replace_file(path, "".join(kept).encode())
         self._begun = bool(kept)
@@ -132,17 +130,11 @@ class TrainingLog:
 
     def add(self, report: UpdateReport) -> None:
         """Write one report, after the names of its figures if it is the first."""
-        if self._writes:
-            row = report.scalars()
-            lines = [row.values()] if self._begun else [row, row.values()]
-            self._file.write(_as_csv(lines))
-            self._file.flush()
-            self._begun = True
-
-    def sync(self) -> None:
-        """Bring the lines to the disk."""
-        if self._writes:
-            os.fsync(self._file.fileno())
+        row = report.scalars()
+        self._file.write(_as_csv([row.values()] if self._begun else [row, row.values()]))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._begun = True
 
     def __enter__(self) -> Self:
         """Return the log."""
@@ -155,8 +147,7 @@ class TrainingLog:
         traceback: TracebackType | None,
     ) -> None:
         """Close the file."""
-        if self._writes:
-            self._file.close()
+        self._file.close()
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

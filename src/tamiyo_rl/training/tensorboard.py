@@ -14,6 +14,8 @@ class TensorBoardLog:
 
     Args:
         folder: Where the event file goes.
+        after: Steps of the checkpoint from which the training goes on: what an earlier file says
+            of later ones is not shown.
 
     Raises:
         ImportError: If TensorBoard is not installed.
@@ -37,7 +39,7 @@ class TensorBoardLog:
         ```
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, after: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
         except ImportError as error:
@@ -45,7 +47,7 @@ class TensorBoardLog:
                 "tensorboard: expected it to be installed, got no such package. Install it with "
                 "pip install 'tamiyo-rl[tensorboard]'."
             ) from error
-        self._writer = SummaryWriter(str(folder))
+        self._writer = SummaryWriter(str(folder), purge_step=after + 1)
 
     def add(self, report: UpdateReport) -> None:
         """Write the figures of one update, and flush them."""
