@@ -3,16 +3,18 @@
 import re
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
 import pytest
 from benchmarks.mistakes import figures, records
+from benchmarks.mistakes.loop import Loop
 from benchmarks.mistakes.policies import (
     InitialStateDetached,
     PolicyLossFromTheRollout,
     ResetsIgnored,
     ValueLossFromTheRollout,
 )
-from benchmarks.mistakes.runs import RUNS, Unaudited
+from benchmarks.mistakes.runs import RUNS
 from benchmarks.mistakes.tasks import make_repeat
 
 from tamiyo_rl import ContractError, LSTMPolicyBundle
@@ -52,7 +54,10 @@ def test_the_figures_are_drawn_from_the_records(tmp_path: Path) -> None:
     assert set(re.findall(r"mistakes/([\w-]+\.svg)#", PAGE)) == set(committed)
 
 
-def make(policy: type[LSTMPolicyBundle], trainer: type[RecurrentPPO]) -> RecurrentPPO:
+T = TypeVar("T", Loop, RecurrentPPO)
+
+
+def make(policy: type[LSTMPolicyBundle], trainer: type[T]) -> T:
     envs = make_repeat(8, shown=True)
     spaces = envs.single_observation_space, envs.single_action_space
     bundle = policy.from_spaces(*spaces, hidden_dim=8, learn_initial_hidden=False)
@@ -78,7 +83,7 @@ def test_a_detached_initial_state_is_refused_by_the_trainer() -> None:
 
 def test_ignored_resets_move_the_first_ratio() -> None:
     errors = {
-        policy: next(make(policy, Unaudited).train()).first_ratio_error
+        policy: next(make(policy, Loop).train()).first_ratio_error
         for policy in (LSTMPolicyBundle, ResetsIgnored)
     }
     assert errors[ResetsIgnored] > 100 * errors[LSTMPolicyBundle]

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from tamiyo_rl.training import UpdateReport
+from benchmarks.mistakes.loop import Progress
 
 FOLDER = Path(__file__).parent / "records"
 HEADER = ("seed", "steps", "episode_return", "first_ratio_error")
@@ -28,7 +28,7 @@ class Curve(NamedTuple):
     ratio_errors: list[float]
 
 
-def write(name: str, reports: Iterable[tuple[int, UpdateReport]]) -> None:
+def write(name: str, reports: Iterable[tuple[int, Progress]]) -> None:
     """Write the reports of a run, each with its seed, to four digits."""
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from gymnasium.vector import VectorEnv
 
+from benchmarks.mistakes.loop import Loop, Progress
 from benchmarks.mistakes.policies import (
     InitialStateDetached,
     PolicyLossFromTheRollout,
@@ -17,9 +18,8 @@ from benchmarks.mistakes.policies import (
 from benchmarks.mistakes.tasks import make_repeat
 from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import (
+    FeatureNormalizer,
     PPOConfig,
-    RecurrentPPO,
-    UpdateReport,
     make_cartpole_without_velocities,
 )
 
@@ -27,31 +27,24 @@ NUM_ENVS = 8
 SHORT: dict[str, Any] = {"num_steps": 64, "sequence_length": 64, "num_minibatches": 4, "epochs": 4}
 
 
-class Unaudited(RecurrentPPO):
-    """The trainer without its audit, which refuses three of the mistakes at the first update."""
-
-    def _audit_once(self, *_: Any) -> None:
-        """Pass over the audit."""
-
-
-def train_on_cartpole(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[UpdateReport]:
+def train_on_cartpole(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[Progress]:
     """Train on CartPole without velocities with the default settings."""
     envs = make_cartpole_without_velocities(NUM_ENVS)
     bundle = _build(policy, envs, seed, hidden_dim=64)
-    return Unaudited(envs, bundle, PPOConfig(seed=seed)).train()
+    return Loop(envs, bundle, PPOConfig(seed=seed)).train()
 
 
-def train_to_repeat(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[UpdateReport]:
+def train_to_repeat(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[Progress]:
     """Train to repeat the cue that the first observation shows."""
     envs = make_repeat(NUM_ENVS, shown=True)
-    return _repeat_trainer(envs, _build(policy, envs, seed), seed).train()
+    return _repeat_loop(envs, _build(policy, envs, seed), seed).train()
 
 
-def tune_the_initial_state(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[UpdateReport]:
+def tune_the_initial_state(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[Progress]:
     """Train to repeat, then freeze the policy, and tune its initial state to a cue not shown."""
     envs = make_repeat(NUM_ENVS, shown=True)
     taught = _build(LSTMPolicyBundle, envs, seed, learn_initial_hidden=True)
-    teacher = _repeat_trainer(envs, taught, seed)
+    teacher = _repeat_loop(envs, taught, seed)
     list(teacher.train())
 
     envs = make_repeat(NUM_ENVS, shown=False)
@@ -59,19 +52,18 @@ def tune_the_initial_state(policy: type[LSTMPolicyBundle], seed: int) -> Iterato
     bundle.load_state_dict(taught.state_dict())
     for name, parameter in bundle.named_parameters():
         parameter.requires_grad_("initial" in name or "value" in name)
-    trainer = _repeat_trainer(envs, bundle, seed, learning_rate=1e-2)
-    trainer.normalizer = teacher.normalizer
-    return trainer.train()
+    return _repeat_loop(envs, bundle, seed, 1e-2, teacher.normalizer).train()
 
 
-def _repeat_trainer(
+def _repeat_loop(
     envs: VectorEnv[Any, Any, Any],
     bundle: LSTMPolicyBundle,
     seed: int,
     learning_rate: float = 3e-3,
-) -> RecurrentPPO:
+    normalizer: FeatureNormalizer | None = None,
+) -> Loop:
     settings = PPOConfig(total_steps=20_000, learning_rate=learning_rate, seed=seed, **SHORT)
-    return Unaudited(envs, bundle, settings)
+    return Loop(envs, bundle, settings, normalizer)
 
 
 def _build(
@@ -85,7 +77,7 @@ def _build(
 class Run(NamedTuple):
     """A way to train, and the policy that is trained."""
 
-    train: Callable[[type[LSTMPolicyBundle], int], Iterator[UpdateReport]]
+    train: Callable[[type[LSTMPolicyBundle], int], Iterator[Progress]]
     policy: type[LSTMPolicyBundle]
 
 
