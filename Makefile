@@ -52,6 +52,7 @@ mistakes: $(INSTALLED) ## Train what the page of mistakes shows, with one thread
 
 figures: $(INSTALLED) ## Draw the figures of the site from the records
 	$(BIN)/python -m benchmarks.mistakes.figures
+	$(BIN)/python -m benchmarks.figure
 
 verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages from the records
 	$(BIN)/tamiyo-rl verify

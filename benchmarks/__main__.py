@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from benchmarks.figure import draw
 from benchmarks.report import environment, write_page
 from benchmarks.suites import SUITES
 
@@ -34,6 +35,7 @@ def main() -> None:
         results[name] = {"environment": environment(), **SUITES[name](options.rounds, console)}
         RECORD.write_text(json.dumps(results, indent=1) + "\n")
     write_page(results, PAGE)
+    draw(results["update"])
 
 
 main()

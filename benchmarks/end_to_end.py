@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sb3_contrib import RecurrentPPO as SB3RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.utils import get_linear_fn
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
@@ -34,12 +34,14 @@ class Task(NamedTuple):
         limit: Steps after which training is given up.
         make_vector: Makes the environments for us.
         make_single: Makes one environment for sb3-contrib, which puts eight side by side.
+        ours: Settings of ours that are not the defaults.
     """
 
     solved_at: float
     limit: int
     make_vector: Callable[[], VectorEnv[Any, Any, Any]]
     make_single: Callable[[], gymnasium.Env[Any, Any]]
+    ours: dict[str, Any]
 
 
 class WithoutVelocities(gymnasium.ObservationWrapper[Any, Any, Any]):
@@ -54,12 +56,29 @@ class WithoutVelocities(gymnasium.ObservationWrapper[Any, Any, Any]):
         return observation[[0, 2]]
 
 
+# Those of RL Baselines3 Zoo for `CartPoleNoVel-v1`: one minibatch of 8 x 32 steps.
+ZOO = {
+    "num_steps": 32,
+    "sequence_length": 32,
+    "num_minibatches": 1,
+    "epochs": 20,
+    "gamma": 0.98,
+    "gae_lambda": 0.8,
+}
 TASKS = {
     "CartPole without velocities": Task(
-        475.0, 150_000, lambda: make_cartpole_without_velocities(ENVIRONMENTS), WithoutVelocities
+        solved_at=475.0,
+        limit=150_000,
+        make_vector=lambda: make_cartpole_without_velocities(ENVIRONMENTS),
+        make_single=WithoutVelocities,
+        ours={},
     ),
     "delayed recall": Task(
-        0.95, 150_000, lambda: SyncVectorEnv([DelayedRecall] * ENVIRONMENTS), DelayedRecall
+        solved_at=0.95,
+        limit=150_000,
+        make_vector=lambda: SyncVectorEnv([DelayedRecall] * ENVIRONMENTS),
+        make_single=DelayedRecall,
+        ours=ZOO,
     ),
 }
 
@@ -81,13 +100,13 @@ class Outcome(NamedTuple):
 
 
 def train_ours(task: Task, seed: int) -> Iterator[tuple[int, float]]:
-    """Train with the defaults of the command, yielding steps and mean return."""
+    """Train with the settings of the task, yielding steps and mean return."""
     torch.manual_seed(seed)
     envs = RecordEpisodeStatistics(task.make_vector(), buffer_length=WINDOW)
     bundle = LSTMPolicyBundle.from_spaces(
         envs.single_observation_space, envs.single_action_space, hidden_dim=64
     )
-    trainer = RecurrentPPO(envs, bundle, PPOConfig(seed=seed, total_steps=task.limit))
+    trainer = RecurrentPPO(envs, bundle, PPOConfig(seed=seed, total_steps=task.limit, **task.ours))
     for report in trainer.train():
         full = len(envs.return_queue) == WINDOW
         yield report.steps, float(np.mean(envs.return_queue)) if full else -np.inf
@@ -114,8 +133,8 @@ def train_sb3(task: Task, seed: int) -> Iterator[tuple[int, float]]:
         gae_lambda=0.8,
         gamma=0.98,
         n_epochs=20,
-        learning_rate=get_linear_fn(1e-3, 0.0, 1.0),
-        clip_range=get_linear_fn(0.2, 0.0, 1.0),
+        learning_rate=LinearSchedule(1e-3, 0.0, 1.0),
+        clip_range=LinearSchedule(0.2, 0.0, 1.0),
         policy_kwargs=policy,
         stats_window_size=WINDOW,
         seed=seed,

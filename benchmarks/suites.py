@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import end_to_end, guard, rollout, rollout_peers, scaling
+from benchmarks import compiled, end_to_end, guard, rollout, rollout_peers, scaling
 from benchmarks.rollout_env import ENVIRONMENTS
 from benchmarks.timing import median_times
 from benchmarks.update.by_hand import Packed, RawLSTM, SplitAndPad, StepLoop
@@ -84,6 +84,13 @@ def guarding(rounds: int, console: Console) -> dict[str, Any]:
     return {"cases": [{"seconds": seconds}]}
 
 
+def compiling(rounds: int, console: Console) -> dict[str, Any]:
+    """Time the training call and the rollout call, eager and compiled."""
+    seconds = median_times(compiled.make_eager_and_compiled(), rounds=20 * rounds)
+    _show(console, "torch.compile", seconds)
+    return {"cases": [{"seconds": seconds}]}
+
+
 def growth(rounds: int, console: Console) -> dict[str, Any]:
     """Time and measure the peak memory of the LSTM alone along each axis."""
     cases = []
@@ -120,5 +127,6 @@ SUITES: dict[str, Callable[[int, Console], dict[str, Any]]] = {
     "rollout": collection,
     "end to end": solving,
     "guard": guarding,
+    "compile": compiling,
     "scaling": growth,
 }
