@@ -46,6 +46,7 @@ coverage: $(INSTALLED) ## Require that the documentation alone covers contract/ 
 bench: $(INSTALLED) ## Time the training step and the rollout against peers, and write the page
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks update --threads 2
 
 mistakes: $(INSTALLED) ## Train what the page of mistakes shows, with one thread, and draw it
 	$(BIN)/python -m benchmarks.mistakes

@@ -32,7 +32,8 @@ def main() -> None:
     console = Console()
     for name in options.suites or SUITES:
         console.rule(name)
-        results[name] = {"environment": environment(), **SUITES[name](options.rounds, console)}
+        key = name if options.threads == 1 else f"{name}, {options.threads} threads"
+        results[key] = {"environment": environment(), **SUITES[name](options.rounds, console)}
         RECORD.write_text(json.dumps(results, indent=1) + "\n")
     write_page(results, PAGE)
     draw(results["update"])
