@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks import figure
 from benchmarks.delayed_recall import DELAY, DelayedRecall
@@ -37,9 +38,10 @@ def test_recall_pays_for_the_cue_when_it_is_asked_for(right: bool) -> None:
     env = DelayedRecall()
     observation, _ = env.reset(seed=0)
     cue = int(observation.argmax())
-    rewards, ended = [], False
+    rewards: list[float] = []
+    ended = False
     while not ended:
         assert len(rewards) <= DELAY
-        observation, reward, ended, _, _ = env.step(cue if right else (cue + 1) % 4)
+        observation, reward, ended, _, _ = env.step(np.int64(cue if right else (cue + 1) % 4))
         rewards.append(reward)
     assert rewards == [0.0] * DELAY + [float(right)]

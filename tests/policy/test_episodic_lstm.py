@@ -119,6 +119,17 @@ def test_float32_outputs_equal_those_of_the_loop_to_rounding() -> None:
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
+def test_float32_outputs_of_kept_rows_equal_those_of_the_loop_bit_for_bit() -> None:
+    torch.manual_seed(0)
+    lstm, inputs = EpisodicLSTM(32, 128, batch_first=True), torch.randn(16, 128, 32)
+    starts = torch.arange(128) == torch.arange(10, 26)[:, None]
+    assert EpisodePlan(starts).layout(torch.device("cpu"), learned=False).lanes == 16
+    with torch.no_grad():
+        fused, loop = (run(lstm, inputs, None, starts) for run in (run_fused, run_loop))
+    for got, expected in zip(fused, loop, strict=True):
+        assert got.equal(expected)
+
+
 def test_no_gradient_passes_a_start() -> None:
     lstm = EpisodicLSTM(3, 5, num_layers=2, batch_first=True, learn_initial_state=True)
     inputs = torch.randn(2, 8, 3, requires_grad=True)
