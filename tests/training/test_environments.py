@@ -58,7 +58,6 @@ def test_vectorization_is_chosen(vectorization: Any, kind: type[Any]) -> None:
         ("two words", {}, "Error"),
         ("CartPole-v1", {"gravity_of_mars": 3}, "gravity_of_mars"),
         ("Acrobot-v1", {"vectorization": "native"}, "vector entry point"),
-        ("CartPole-v1", {"vectorization": "quantum"}, "quantum"),
         ("Pendulum-v1", {}, "action_space: expected Discrete"),
     ],
 )
@@ -71,3 +70,8 @@ def test_what_cannot_be_made_is_named(env_id: str, settings: Any, reason: str) -
 def test_a_number_of_environments_below_one_is_named(num_envs: Any) -> None:
     with pytest.raises(ValueError, match="num_envs: expected an int of at least 1"):
         make_envs("CartPole-v1", num_envs)
+
+
+def test_an_unknown_vectorization_is_named() -> None:
+    with pytest.raises(ValueError, match=r"vectorization: expected one of .*'async'.*'quantum'"):
+        make_envs("CartPole-v1", 2, vectorization="quantum")  # type: ignore[arg-type]

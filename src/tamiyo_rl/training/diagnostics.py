@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from tamiyo_rl.policy.protocol import HiddenState, PolicyBundle
+from tamiyo_rl.training.checks import require_floats
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
 
 
@@ -80,11 +81,15 @@ def explained_variance(values: torch.Tensor, returns: torch.Tensor) -> float:
     """Return the share of the variance of the returns that the values explain.
 
     1 means that the values are the returns, 0 that a constant would do as well; below 0 they are
-    worse than one. NaN if the returns do not vary.
+    worse than one. NaN if the returns do not vary, or have no values.
 
     Args:
         values: `[N]`, at the time of the rollout.
         returns: `[N]`.
+
+    Raises:
+        TypeError: If an argument is not a tensor of floating point.
+        ValueError: If the two differ in shape.
 
     Examples:
         ```python
@@ -99,8 +104,8 @@ def explained_variance(values: torch.Tensor, returns: torch.Tensor) -> float:
         1.0 0.0
         ```
     """
-    variance = returns.var(correction=0)
-    if not variance > 0:
+    require_floats(("values", "returns"), (values, returns), dims=("steps",))
+    if returns.is_meta or not len(returns) or not (variance := returns.var(correction=0)) > 0:
         return math.nan
     return float(1 - (returns - values).var(correction=0) / variance)
 

@@ -17,6 +17,7 @@ from tamiyo_rl.policy.spaces import SpaceAdapter
 
 DEFAULT_TASK = "tamiyo-rl/PositionOnlyCartPole-v1"
 POSITIONS = (0, 2)
+MODES = {"native": "vector_entry_point", "sync": "sync", "async": "async"}
 
 
 def make_envs(
@@ -41,6 +42,7 @@ def make_envs(
         **settings: Handed on to the environment.
 
     Raises:
+        TypeError: If `env_id` is not a str.
         ValueError: If the environment is unknown or cannot be made, `num_envs` is below 1, or a
             space is not supported, naming it and what is.
 
@@ -63,6 +65,12 @@ def make_envs(
         ```
     """
     require_positive(num_envs=num_envs)
+    if not isinstance(env_id, str):
+        raise TypeError(f"env_id: expected a str such as 'CartPole-v1', got {env_id!r}.")
+    if vectorization is not None and not (
+        isinstance(vectorization, str) and vectorization in MODES
+    ):
+        raise ValueError(f"vectorization: expected one of {[*MODES]}, got {vectorization!r}.")
     envs = _make(env_id, num_envs, vectorization, settings)
     try:
         SpaceAdapter(envs.single_observation_space, envs.single_action_space)
@@ -75,7 +83,7 @@ def make_envs(
 def _make(
     env_id: str, num_envs: int, vectorization: str | None, settings: dict[str, Any]
 ) -> VectorEnv[Any, Any, Any]:
-    mode = "vector_entry_point" if vectorization == "native" else vectorization
+    mode = None if vectorization is None else MODES[vectorization]
     try:
         return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode=mode, **settings)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:

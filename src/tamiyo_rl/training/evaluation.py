@@ -9,6 +9,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from tamiyo_rl.policy.protocol import PolicyBundle
+from tamiyo_rl.training.checks import require_fit, require_seed
 from tamiyo_rl.training.normalization import FeatureNormalizer
 from tamiyo_rl.training.stepping import EnvironmentStepper
 
@@ -31,6 +32,11 @@ def evaluate_policy(
         normalizer: Of the training.
         seed: Of the environments.
 
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the bundle or the normaliser does not fit the environments, or these return
+            NaN or infinity; the bundle is in the mode that it had.
+
     Examples:
         ```python
         from tamiyo_rl import LSTMPolicyBundle
@@ -48,12 +54,22 @@ def evaluate_policy(
         (10,) True
         ```
     """
+    require_fit(bundle, envs)
+    require_seed(seed)
+    _require_normalizer(normalizer, bundle.feature_dim)
     was_training = bundle.training
     bundle.train(mode=False)
     try:
         return _play(bundle, envs, normalizer, seed)
     finally:
         bundle.train(mode=was_training)
+
+
+def _require_normalizer(normalizer: object, feature_dim: int) -> None:
+    is_one = isinstance(normalizer, FeatureNormalizer)
+    if not is_one or normalizer.feature_dim != feature_dim:  # type: ignore[attr-defined]
+        got = f"one of {normalizer.feature_dim}" if is_one else repr(normalizer)  # type: ignore[attr-defined]
+        raise ValueError(f"normalizer: expected a FeatureNormalizer({feature_dim}), got {got}.")
 
 
 def _play(

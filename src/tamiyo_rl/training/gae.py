@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from tamiyo_rl.training.checks import require_flags, require_floats, require_number
+
 
 def generalized_advantages(  # noqa: PLR0913 - the quantities of the equation
     rewards: torch.Tensor,
@@ -29,6 +31,11 @@ def generalized_advantages(  # noqa: PLR0913 - the quantities of the equation
         gamma: Discount factor.
         gae_lambda: Decay of the multi-step estimates.
 
+    Raises:
+        TypeError: If an argument is no tensor, or has the wrong dtype.
+        ValueError: If an argument has another shape or device than the rewards, or a factor is
+            not from 0 to 1.
+
     Examples:
         ```python
         import torch
@@ -47,9 +54,15 @@ def generalized_advantages(  # noqa: PLR0913 - the quantities of the equation
         5.0
         ```
     """
+    names = "rewards", "values", "next_values"
+    like = require_floats(names, (rewards, values, next_values))
+    require_flags(("terminated", "truncated"), (terminated, truncated), like)
+    require_number("gamma", gamma, 0, 1)
+    require_number("gae_lambda", gae_lambda, 0, 1)
     deltas = rewards + gamma * next_values.masked_fill(terminated, 0.0) - values
     decay = gamma * gae_lambda * (~(terminated | truncated)).to(deltas.dtype)
-    advantages, following = torch.empty_like(deltas), torch.zeros_like(deltas[:, 0])
+    advantages = torch.empty_like(deltas)
+    following = deltas.new_zeros(deltas.shape[0])
     for step in reversed(range(deltas.shape[1])):
         following = deltas[:, step] + decay[:, step] * following
         advantages[:, step] = following

@@ -11,6 +11,7 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from numpy.typing import NDArray
 
 from tamiyo_rl.policy.inputs import require_positive, require_shape
+from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.distributed import gather_rows
 
 CLIP = 10.0
@@ -52,7 +53,10 @@ class FeatureNormalizer:
             TypeError: If they are not a tensor.
             ValueError: If they have another shape, or are not finite; nothing is taken in then.
         """
-        values = self._checked(features).cpu().double().numpy()
+        checked = self._checked(features)
+        if checked.is_meta or not len(checked):
+            raise ValueError(f"features: expected rows with values, got {features!r}.")
+        values = checked.detach().cpu().double().numpy()
         if not np.isfinite(values).all():
             raise ValueError("features: expected finite numbers, got NaN or inf.")
         if self.enabled:
@@ -82,7 +86,10 @@ class FeatureNormalizer:
         self.enabled = enabled
 
     def _checked(self, features: torch.Tensor) -> torch.Tensor:
-        return require_shape("features", features, {"batch": None, "features": self.feature_dim})
+        shape = {"batch": None, "features": self.feature_dim}
+        if not require_shape("features", features, shape).is_floating_point():
+            raise TypeError(f"features: expected floating point, got {features.dtype}.")
+        return features
 
 
 class RewardScaler:
@@ -115,6 +122,7 @@ class RewardScaler:
 
     def __init__(self, num_envs: int, gamma: float, *, enabled: bool = True) -> None:
         require_positive(num_envs=num_envs)
+        require_number("gamma", gamma, 0, 1)
         self.enabled = enabled
         self._statistics = RunningMeanStd(shape=(), dtype=np.float64)
         self._returns = np.zeros(num_envs)
@@ -135,16 +143,16 @@ class RewardScaler:
             valid: `[B]` bool, false where the step only reset its environment.
 
         Raises:
+            TypeError: If an argument holds something else than numbers or flags.
             ValueError: If an argument has another shape, or a reward is not finite; nothing is
                 taken in then.
         """
-        for name, array in {"rewards": rewards, "ended": ended, "valid": valid}.items():
-            if np.shape(array) != self._returns.shape:
-                shape = list(self._returns.shape)
-                raise ValueError(f"{name}: expected shape {shape}, got {list(np.shape(array))}.")
-        if not np.isfinite(rewards).all():
+        shape = self._returns.shape
+        numbers = _array("rewards", rewards, shape, "fiu")
+        flags = _array("ended", ended, shape, "b"), _array("valid", valid, shape, "b")
+        if not np.isfinite(numbers).all():
             raise ValueError("rewards: expected finite numbers, got NaN or inf.")
-        return self._scaled(rewards, ended, valid) if self.enabled else rewards
+        return self._scaled(numbers, *flags) if self.enabled else numbers
 
     def _scaled(
         self, rewards: NDArray[Any], ended: NDArray[np.bool_], valid: NDArray[np.bool_]
@@ -189,14 +197,30 @@ def _load(statistics: RunningMeanStd, state: Mapping[str, Any]) -> None:
 
 def _entry(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return a copy of one entry, which must be finite numbers of this shape."""
-    if name not in state:
-        raise ValueError(f'state["{name}"]: expected an entry, got {list(state)}.')
+    if not isinstance(state, Mapping) or name not in state:
+        raise ValueError(f'state["{name}"]: expected what state_dict() returned, got {state!r}.')
+    entry = state[name]
+    tensor = (
+        entry.detach().cpu() if isinstance(entry, torch.Tensor) and not entry.is_meta else entry
+    )
     try:
-        value = torch.as_tensor(state[name], dtype=torch.float64, device="cpu").detach().numpy()
-    except (TypeError, ValueError, RuntimeError):
-        value = np.asarray(np.nan)
-    if value.shape != shape or not np.isfinite(value).all():
-        raise ValueError(
-            f'state["{name}"]: expected finite numbers of shape {list(shape)}, got {state[name]!r}.'
-        )
-    return value.copy()
+        value = _array(f'state["{name}"]', tensor, shape, "fiub").astype(np.float64)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    if not np.isfinite(value).all():
+        raise ValueError(f'state["{name}"]: expected finite numbers, got {entry!r}.')
+    return value
+
+
+def _array(name: str, value: Any, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:  # noqa: ANN401 - anything
+    """Return an array of this shape, whose dtype is of one of these kinds."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected numbers, got {value!r}.") from error
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {list(shape)}, got {list(array.shape)}.")
+    if array.dtype.kind not in kinds:
+        expected = "bool" if kinds == "b" else "real numbers"
+        raise TypeError(f"{name}: expected {expected}, got {array.dtype}.")
+    return array

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import torch
 
 from tamiyo_rl.policy.inputs import require_positive
+from tamiyo_rl.training.checks import require_number, require_seed
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class PPOConfig:
         for name in ("total_steps", "num_steps", "sequence_length", "num_minibatches", "epochs"):
             require_positive(**{name: getattr(self, name)})
         for name in ("gamma", "gae_lambda"):
-            self._require(name, lambda x: 0 <= x <= 1, "from 0 to 1")
+            require_number(name, getattr(self, name), 0, 1)
         for name in ("learning_rate", "clip_range", "max_grad_norm"):
             self._require(name, lambda x: 0 < x < math.inf, "positive and finite")
         for name in ("value_coef", "entropy_coef"):
@@ -86,17 +88,14 @@ class PPOConfig:
         for name in ("normalize_observations", "normalize_rewards", "autocast"):
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
-        self._require_seed()
+        require_seed(self.seed)
         self._require_divisor()
 
     def _require(self, name: str, holds: Callable[[float], bool], expected: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, Real) or not holds(float(value)):
+        value: Any = getattr(self, name)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not holds(value):
             raise ValueError(f"{name}: expected a number {expected}, got {value!r}.")
-
-    def _require_seed(self) -> None:
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: expected an int from 0 to 2**63 - 1, got {self.seed!r}.")
 
     def _require_divisor(self) -> None:
         if self.num_steps % self.sequence_length:

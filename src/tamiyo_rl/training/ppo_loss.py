@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 
 from tamiyo_rl.policy.protocol import EvalResult
+from tamiyo_rl.training.checks import require_flags, require_floats, require_number
 from tamiyo_rl.training.distributed import mean_over_processes
 from tamiyo_rl.training.rollout_buffer import RolloutBatch
 
@@ -44,6 +47,10 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
         batch: The stored rollout.
         clip_range: How far the ratio may leave 1.
 
+    Raises:
+        TypeError: If an argument has the wrong type, or a tensor in it the wrong dtype.
+        ValueError: If the tensors differ in shape or device, or `clip_range` is negative.
+
     Examples:
         ```python
         import torch
@@ -67,6 +74,8 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
         0.0 0.0 True
         ```
     """
+    _require_same_steps(evaluation, batch)
+    require_number("clip_range", clip_range, 0, sys.float_info.max)
     weight = batch.valid.to(batch.advantages.dtype)
     weight = weight / mean_over_processes(weight.sum()).clamp_min(1.0)
     advantages = _normalized(batch.advantages, weight)
@@ -83,6 +92,26 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
         clip_fraction=((distance.abs() > clip_range) * weight).sum(),
         ratio_error=distance.abs().max(),
     )
+
+
+def _require_same_steps(evaluation: EvalResult, batch: RolloutBatch) -> None:
+    for name, value, kind in (
+        ("evaluation", evaluation, EvalResult),
+        ("batch", batch, RolloutBatch),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}: expected {kind.__name__}, got {type(value).__name__}.")
+    names = "log_prob", "advantages", "returns"
+    stored = [getattr(batch, name) for name in names]
+    like = require_floats([f"batch.{name}" for name in names], stored)
+    require_flags(["batch.valid"], [batch.valid], like)
+    for part in ("log_prob", "entropy"):
+        by_head = getattr(evaluation, part)
+        if not isinstance(by_head, Mapping) or not by_head:
+            raise TypeError(f"evaluation.{part}: expected tensors by head, got {by_head!r}.")
+        paths = [f'evaluation.{part}["{head}"]' for head in by_head]
+        require_floats(paths, list(by_head.values()), like)
+    require_floats(["evaluation.value"], [evaluation.value], like)
 
 
 def _normalized(advantages: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.protocol import PolicyBundle
-from tamiyo_rl.policy.spaces import SpaceAdapter
+from tamiyo_rl.training.checks import require_fit
 from tamiyo_rl.training.collection import RolloutCollector
 from tamiyo_rl.training.diagnostics import UpdateReport, explained_variance, hidden_staleness
 from tamiyo_rl.training.distributed import gather_to_first, rank, world_size
@@ -66,8 +66,12 @@ class RecurrentPPO:
     def __init__(
         self, envs: VectorEnv[Any, Any, Any], bundle: PolicyBundle, config: PPOConfig
     ) -> None:
+        require_fit(bundle, envs)
+        if not isinstance(config, PPOConfig):
+            raise TypeError(f"config: expected a PPOConfig, got {type(config).__name__}.")
         self.bundle, self.config, self.envs = bundle, config, envs
-        self._require_fit()
+        self._require_whole_rollouts()
+        self._require_wrapped()
         self.buffer = RolloutBuffer(
             bundle, envs.num_envs, config.num_steps, sequence_length=config.sequence_length
         )
@@ -188,23 +192,17 @@ class RecurrentPPO:
                 self.bundle, self.buffer, self.collector.hidden, self.collector.starts
             )
 
-    def _require_fit(self) -> None:
-        if world_size() > 1 and isinstance(
-            getattr(self.bundle, "network", None), FactoredRecurrentActorCritic
-        ):
+    def _require_wrapped(self) -> None:
+        """Refuse a plain network among several processes: their gradients would stay apart."""
+        network = getattr(self.bundle, "network", None)
+        if world_size() > 1 and isinstance(network, FactoredRecurrentActorCritic):
             raise ValueError(
                 f"bundle: expected a wrapped network in a group of {world_size()} processes, got "
                 "the plain one, whose gradients stay apart. Set bundle.network = "
                 "DistributedDataParallel(bundle.network)."
             )
-        spaces = SpaceAdapter(self.envs.single_observation_space, self.envs.single_action_space)
-        for name in ("feature_dim", "action_dims"):
-            needed, own = getattr(spaces, name), getattr(self.bundle, name)
-            if needed != own:
-                raise ValueError(
-                    f"bundle: expected {name}={needed} for these environments, got {own}. Build "
-                    "it with LSTMPolicyBundle.from_spaces()."
-                )
+
+    def _require_whole_rollouts(self) -> None:
         if not self.total_steps:
             raise ValueError(
                 f"total_steps: expected at least the {self._rollout_steps} steps of one rollout, "

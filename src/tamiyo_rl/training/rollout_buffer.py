@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from tamiyo_rl.policy.episode_plan import EpisodePlan
-from tamiyo_rl.policy.inputs import InputChecks, require_positive, require_shape
-from tamiyo_rl.policy.protocol import ActionResult, HeadTensors, HiddenState, PolicyBundle
+from tamiyo_rl.policy.inputs import InputChecks, require_heads, require_positive, require_shape
+from tamiyo_rl.policy.protocol import ActionResult, HeadTensors, HiddenState, PolicyBundle, joint
+from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.gae import generalized_advantages
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ class RolloutBuffer:
                 f"RolloutBuffer: expected at most {self.num_steps} steps, got one more. Call "
                 "reset() before the next rollout."
             )
+        if not isinstance(result, ActionResult):
+            raise TypeError(f"result: expected an ActionResult, got {type(result).__name__}.")
         checks = self._checks
         state = checks.hidden(hidden)
         if state is None:
@@ -216,19 +219,16 @@ class RolloutBuffer:
         """Return finite numbers `[4, B]`."""
         value = result.value
         final = value if final_values is None else final_values  # unread unless an episode ended
-        return self._finite(
-            log_prob=result.joint_log_prob, value=value, rewards=rewards, final_values=final
-        )
+        log_prob = self._joint_log_prob(result)
+        return self._finite(log_prob=log_prob, value=value, rewards=rewards, final_values=final)
+
+    def _joint_log_prob(self, result: ActionResult) -> torch.Tensor:
+        by_head = require_heads("log_prob", result.log_prob, self._checks.action_dims)
+        return joint({name: self._row(f'log_prob["{name}"]', p) for name, p in by_head.items()})
 
     def _finite(self, **named: ArrayLike | torch.Tensor) -> torch.Tensor:
         """Stack numbers `[B]`, finite in the type of the buffer."""
-        shape = {"batch": self.num_envs}
-        rows = torch.stack(
-            [
-                require_shape(name, _as_tensor(name, value), shape).to(self._numbers)
-                for name, value in named.items()
-            ]
-        )
+        rows = torch.stack([self._row(*item).to(self._numbers) for item in named.items()])
         if not rows.is_meta and not rows.isfinite().all():
             number, place = (~rows.isfinite()).nonzero()[0].tolist()
             raise ValueError(
@@ -236,6 +236,16 @@ class RolloutBuffer:
                 f"environment {place}."
             )
         return rows
+
+    def _row(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
+        """Return one number or flag for each environment, `[B]`."""
+        row = _as_tensor(name, value)
+        if name == "valid" and row.dim() == 0:
+            row = row.expand(self.num_envs)
+        row = require_shape(name, row, {"batch": self.num_envs})
+        if row.is_complex() or row.is_meta > self._numbers.is_meta:
+            raise TypeError(f"{name}: expected real numbers, got {row.dtype} on {row.device}.")
+        return row
 
     def _row_of_flags(
         self, terminated: ArrayLike, truncated: ArrayLike, valid: ArrayLike, *, has_final: bool
@@ -246,10 +256,7 @@ class RolloutBuffer:
         return torch.stack([*ends, self._flag("valid", valid), final])
 
     def _flag(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
-        row = _as_tensor(name, value)
-        if name == "valid" and row.dim() == 0:
-            row = row.expand(self.num_envs)
-        row = require_shape(name, row, {"batch": self.num_envs})
+        row = self._row(name, value)
         if row.dtype != torch.bool:
             raise TypeError(f"{name}: expected bool, got {row.dtype}. Convert with .bool().")
         return row.to(self._flags.device)
@@ -286,12 +293,15 @@ class RolloutBuffer:
             gae_lambda: Decay of the multi-step estimates.
 
         Raises:
-            ValueError: If the buffer is not full, or `last_values` are not B finite numbers.
+            ValueError: If the buffer is not full, `last_values` are not B finite numbers, or a
+                factor is not from 0 to 1.
         """
         if self._step < self.num_steps:
             raise ValueError(
                 f"RolloutBuffer: expected {self.num_steps} steps before finish(), got {self._step}."
             )
+        require_number("gamma", gamma, 0, 1)
+        require_number("gae_lambda", gae_lambda, 0, 1)
         (last,) = self._finite(last_values=last_values)
         _, value, rewards, final_value = self._numbers
         terminated, truncated, _, final = self._flags
@@ -317,6 +327,7 @@ class RolloutBuffer:
             generator: CPU generator of the order; None for PyTorch's default one.
 
         Raises:
+            TypeError: If `generator` is none.
             ValueError: If `count` does not divide the rows, `finish` was not called, or the next
                 rollout begins while the minibatches are still being taken.
         """
@@ -324,6 +335,8 @@ class RolloutBuffer:
         require_positive(count=count)
         if self.num_rows % count:
             raise ValueError(f"count: expected a divisor of the {self.num_rows} rows, got {count}.")
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(f"generator: expected a torch.Generator or None, got {generator!r}.")
         order = torch.randperm(self.num_rows, generator=generator, device="cpu")
         return self._take_in_turn(order.chunk(count), plan)
 
@@ -396,5 +409,5 @@ def _as_tensor(name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
         return value
     try:
         return torch.as_tensor(value, device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"{name}: expected numbers, got {value!r}.") from error

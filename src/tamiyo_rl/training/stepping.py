@@ -11,9 +11,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 from numpy.typing import NDArray
 
+from tamiyo_rl.policy.inputs import InputChecks
 from tamiyo_rl.policy.protocol import HeadTensors
 from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.action_masks import ActionMasks, Masks
+from tamiyo_rl.training.checks import require_seed
 from tamiyo_rl.training.environment_state import environment_state, restore_environment
 from tamiyo_rl.training.plain_data import NotPlainError, decode, encode
 
@@ -52,7 +54,7 @@ class EnvironmentStepper:
 
     Args:
         envs: The vector environment.
-        device: Where the features go.
+        device: Where the features go; None for PyTorch's default device.
 
     Attributes:
         steps: Steps taken since the reset, in each environment.
@@ -79,10 +81,22 @@ class EnvironmentStepper:
         ```
     """
 
-    def __init__(self, envs: VectorEnv[Any, Any, Any], device: torch.device | str = "cpu") -> None:
-        self.envs, self.device = envs, device
+    def __init__(
+        self, envs: VectorEnv[Any, Any, Any], device: torch.device | str | None = None
+    ) -> None:
+        self.envs, self.device = envs, torch.empty(0, device=device).device
         self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
         self.action_masks = ActionMasks(envs)
+        self._checks = InputChecks(
+            feature_dim=self.spaces.feature_dim,
+            action_dims=self.spaces.action_dims,
+            num_layers=1,
+            hidden_dim=1,
+            device=self.device,
+            dtype=torch.float32,
+            read_values=True,
+            steps=(envs.num_envs,),
+        )
         self.steps = 0
         self.masks: Masks | None = None
         self._mode = _autoreset_mode(envs)
@@ -95,8 +109,10 @@ class EnvironmentStepper:
             seed: Of the environments; None for the seeds that they have.
 
         Raises:
-            ValueError: If an observation is not finite, or a mask does not fit.
+            ValueError: If the seed is none, an observation is not finite, or a mask does not fit.
         """
+        if seed is not None:
+            require_seed(seed)
         observations, info = self.envs.reset(seed=seed)
         features, masks = self._features(observations, step=0), self.action_masks.read(info)
         self.steps, self.masks, self._ended = 0, masks, np.zeros_like(self._ended)
@@ -125,10 +141,11 @@ class EnvironmentStepper:
             actions: By head, `[B]`: what `get_action` returned as `.action`.
 
         Raises:
-            ValueError: If a reward or an observation is not finite, naming the environment and the
-                step; or a mask does not fit.
+            TypeError: If an action has the wrong type or dtype.
+            ValueError: If an action is out of range, a head is missing, or a mask does not fit; if
+                a reward or an observation is not finite, naming the environment and the step.
         """
-        taken = self.envs.step(self.spaces.actions(dict(actions)))
+        taken = self.envs.step(self.spaces.actions(self._checks.actions(actions, None)))
         observations, rewards, terminated, truncated, info = taken
         rewards, step = np.asarray(rewards, dtype=np.float64), self.steps + 1
         require_finite("rewards", rewards, step)
