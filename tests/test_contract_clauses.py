@@ -156,7 +156,7 @@ ENFORCEMENT: list[tuple[str, str, Patch]] = [
     ("C2", "policy.LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
     ("C2", "policy.LSTMPolicyBundle.get_value", without_inference_mode("get_value")),
     ("C3", "policy.EpisodicLSTM.initial_state", detached_initial_state),
-    ("C4", "contract.find_inference_tensors", blind_guard),
+    ("C4", "contract.guard._inference_tensors", blind_guard),
     ("C5", "policy.episodic_lstm.EpisodicLSTM._state_before", hidden_decides),
     (
         "C5",

@@ -12,11 +12,7 @@ from tamiyo_rl import ContractError, EvalResult, InferenceTensorWarning, LSTMPol
 from tamiyo_rl.policy.protocol import ActionResult, HiddenState
 from tamiyo_rl.training import RolloutBatch, RolloutBuffer
 
-pytestmark = [
-    pytest.mark.clause("C13"),
-    # PyTorch's own, of what it resumes with where a graph breaks.
-    pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf"),
-]
+pytestmark = pytest.mark.clause("C13")
 
 HEADS = {"op": 3, "slot": 5}
 STARTS = torch.zeros(3, 8, dtype=torch.bool)
@@ -97,8 +93,8 @@ def collect(policy: Setting) -> tuple[RolloutBatch, list[ActionResult]]:
             hidden=hidden,
             episode_starts=STARTS[:, t],
             rewards=torch.ones(3),
-            terminated=torch.zeros(3),
-            truncated=torch.zeros(3),
+            terminated=torch.zeros(3, dtype=torch.bool),
+            truncated=torch.zeros(3, dtype=torch.bool),
         )
         hidden = step.hidden
         steps.append(step)
@@ -144,6 +140,8 @@ def test_inference_tensors_warn_and_equal_their_copies(setting: str) -> None:
 
 
 @pytest.mark.clause("C5")
+# PyTorch's own, where what is compiled is given a tensor with a graph.
+@pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("learned", [False, True])
 def test_no_value_and_no_gradient_passes_an_episode_start(setting: str, learned: bool) -> None:
     policy, (features, actions) = Setting(setting, learned=learned), sequences()
