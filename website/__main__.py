@@ -11,7 +11,7 @@ from website.twin import write_twin
 
 
 def main(site: Path) -> None:
-    """Write the twins, the index, and what each page says of itself."""
+    """Write the twins, their index, and what each page says of itself."""
     articles = find_articles(site)
     for article in articles:
         html = article.path.read_text("utf-8")

@@ -8,11 +8,9 @@ from website.article import Article
 DESCRIPTION = re.compile(
     r'(?P<tag><meta (?:name="description"|property="og:description") content=")[^"]*"'
 )
-TWIN = '<link rel="alternate" type="text/markdown" href="index.md">\n  </head>'
 
 
 def describe(html: str, article: Article) -> str:
-    """Write the page's own description where the generator wrote the site's, and name its twin."""
+    """Write the page's own description where the generator wrote the site's."""
     description = escape(article.description)
-    html = DESCRIPTION.sub(lambda match: f'{match["tag"]}{description}"', html)
-    return html.replace("</head>", TWIN, 1)
+    return DESCRIPTION.sub(lambda match: f'{match["tag"]}{description}"', html)

@@ -74,7 +74,6 @@ def test_page_is_described_by_its_own_words(site: Path) -> None:
     for selector in (f'meta[name="description"]{own}', f'meta[property="og:description"]{own}'):
         assert len(page.select(selector)) == 1
     assert page.select('meta[property="og:title"][content="The contract"]')
-    assert page.select('link[type="text/markdown"][href="index.md"]')
 
 
 def test_inventory_names_the_public_objects(site: Path) -> None:
