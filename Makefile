@@ -19,7 +19,7 @@ test: docs ## Run every example and every test, the built site too; DEVICES=cpu,
 	$(BIN)/python -m pytest --site site $(if $(DEVICES),--devices $(DEVICES))
 
 site-test: docs ## Click through the site in a real browser, and run what its buttons copy
-	$(BIN)/python -m pytest -m browser tests/site
+	$(BIN)/python -m pytest -m browser --site site tests/site
 
 dist: $(INSTALLED) ## Build the wheel and the sdist into dist/
 	rm -rf dist

@@ -1,5 +1,6 @@
 """A reader of the site: a browser of one width and scheme, and all that goes wrong in it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -15,6 +16,7 @@ class Reader:
     """Opens pages one after another, and notes each fault with the page where it came up."""
 
     def __init__(self, context: BrowserContext, address: str) -> None:
+        context.route(re.compile(r"^https?://(?!127\.0\.0\.1:)"), lambda route: route.abort())
         self.page: Page = context.new_page()
         self.faults: list[str] = []
         self.requests = 0

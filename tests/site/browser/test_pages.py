@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tests.site.browser.reader import Reader
+from tests.site.links import find_form_faults, find_outer_links
 
 pytestmark = pytest.mark.browser
 
@@ -102,6 +103,12 @@ def find_barriers(page: Page) -> list[str]:
         if violation["impact"] in ("serious", "critical")
         for node in violation["nodes"]
     ]
+
+
+def test_outer_links_are_listed(site: Path, summary: list[str]) -> None:
+    links = find_outer_links(site)
+    assert [fault for link in links if (fault := find_form_faults(link))] == []
+    summary += [f"{len(links)} links lead out, checked for their form alone:", *links]
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
