@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.site.browser.reader import Reader
+from tests.site.browser.reader import PATIENCE_MS, Reader
 from tests.site.browser.server import serve
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -54,6 +54,7 @@ def browser() -> Iterator[Browser]:
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.exit(INSTALL, returncode=pytest.ExitCode.USAGE_ERROR)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
         yield browser
@@ -72,6 +73,11 @@ def reader(browser: Browser, address: str) -> Iterator[Reader]:
 def summary(pytestconfig: pytest.Config) -> list[str]:
     """Collect what the run says of itself at its end."""
     return pytestconfig.stash.setdefault(SUMMARY, [])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what waits for the processes that run meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 def pytest_terminal_summary(

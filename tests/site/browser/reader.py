@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
 HEIGHTS = {1280: 900, 390: 844}
+PATIENCE_MS = 120_000  # what is copied runs meanwhile: no wait is short
 
 
 class Reader:
@@ -38,6 +39,7 @@ class Reader:
             reduced_motion="reduce",
             permissions=["clipboard-read", "clipboard-write"],
         )
+        context.set_default_timeout(PATIENCE_MS)
         yield cls(context, address)
         context.close()
 

@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 from tests.site.browser.copying import Copied
 from tests.site.visible_code import trim
 
-LIMIT_S = 300
+LIMIT_S = 1200
 # An output may name the file and the line of the code that ran: the reader's own.
 LOCATION = re.compile(r"\S+\.(?:md|py):\d+")
 PARSERS: dict[str, Callable[[str], object]] = {

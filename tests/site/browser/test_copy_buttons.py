@@ -1,8 +1,8 @@
 """What each copy button copies runs by itself, and prints what the page says it prints."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import Browser
@@ -17,7 +17,7 @@ PROCESSES = 2
 PROMPT = re.compile(r"^(>>>|\$) ", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def copied(browser: Browser, address: str, pages: list[str]) -> list[Copied]:
     with Reader.at(browser, address, width=1280, scheme="light") as reader:
         copied = [block for name in pages for block in copy_all(reader.open(name))]
@@ -25,6 +25,21 @@ def copied(browser: Browser, address: str, pages: list[str]) -> list[Copied]:
     return copied
 
 
+@pytest.fixture(scope="session")
+def runs(
+    copied: list[Copied], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Copied, Future[str]]]:
+    """Run what is copied, each block once, while the browser goes on to look at the pages."""
+    distinct = {(block.shown, block.text): block for block in copied}.values()
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        yield {
+            block: pool.submit(run_copied, block, tmp_path_factory.mktemp("copied"))
+            for block in distinct
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.usefixtures("runs")
 def test_what_is_copied_is_the_code(copied: list[Copied]) -> None:
     for block in copied:
         assert not PROMPT.search(block.text), block
@@ -32,18 +47,13 @@ def test_what_is_copied_is_the_code(copied: list[Copied]) -> None:
             assert block.text == block.shown.source.rstrip(), block
 
 
-def test_what_is_copied_runs(copied: list[Copied], tmp_path: Path, summary: list[str]) -> None:
-    distinct = list({(block.shown, block.text): block for block in copied}.values())
-    folders = [tmp_path / str(number) for number in range(len(distinct))]
-    for folder in folders:
-        folder.mkdir()
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        faults = pool.map(run_copied, distinct, folders)
-        failed = [
-            f"{block}: {fault}" for block, fault in zip(distinct, faults, strict=True) if fault
-        ]
-    assert not failed, "\n\n".join(failed)
+@pytest.mark.last
+def test_what_is_copied_runs(
+    copied: list[Copied], runs: dict[Copied, Future[str]], summary: list[str]
+) -> None:
+    faults = {str(block): fault for block, run in runs.items() if (fault := run.result())}
+    assert not faults, "\n\n".join(f"{block}: {fault}" for block, fault in faults.items())
     summary.append(
-        f"{len(copied)} copy buttons clicked; {len(distinct)} distinct blocks ran, each in a "
-        "fresh process with warnings as errors"
+        f"{len(copied)} copy buttons clicked; {len(runs)} distinct blocks ran, each in a fresh "
+        "process with warnings as errors"
     )
