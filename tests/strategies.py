@@ -1,10 +1,9 @@
 """Bad input, generated, and the property that every public call has: a result, or our own error."""
 
-import contextlib
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,15 +132,41 @@ ARRAY_TAMPERINGS: list[Callable[[Any], Any]] = [
 ]
 
 
+def each_change(good: Any) -> Iterator[Any]:
+    """Yield what good arguments become by each change at each place of their nesting."""
+    yield from JUNK
+    if not isinstance(good, dict | tuple):
+        for tamper in tamperings_of(good):
+            yield from _changed(good, [tamper])
+        return
+    parts = dict(good) if isinstance(good, dict) else dict(enumerate(good))
+    for key, part in parts.items():
+        changes = [{**parts, key: change} for change in each_change(part)]
+        changes += [{k: v for k, v in parts.items() if k != key}, {**parts, "more": part}]
+        yield from changes if isinstance(good, dict) else (tuple(c.values()) for c in changes)
+
+
 @st.composite
 def tampered(draw: st.DrawFn, good: Any) -> Any:
     """Draw a tensor or an array that is one or two changes away from a good one."""
-    tamperings = TAMPERINGS if isinstance(good, torch.Tensor) else ARRAY_TAMPERINGS
-    for tamper in draw(st.lists(st.sampled_from(tamperings), min_size=1, max_size=2)):
-        with warnings.catch_warnings(), contextlib.suppress(Exception):  # not for every kind
-            warnings.simplefilter("ignore")  # that nested and sparse tensors are young
-            good = tamper(good)
-    return good
+    tampers = st.lists(st.sampled_from(tamperings_of(good)), min_size=1, max_size=2)
+    return next(_changed(good, draw(tampers)), good)
+
+
+def tamperings_of(good: Any) -> list[Callable[[Any], Any]]:
+    return TAMPERINGS if isinstance(good, torch.Tensor) else ARRAY_TAMPERINGS
+
+
+def _changed(good: Any, tampers: list[Callable[[Any], Any]]) -> Iterator[Any]:
+    """Yield the tampered value, or nothing where a change is not for this kind of value."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nested and sparse tensors are young
+        try:
+            for tamper in tampers:
+                good = tamper(good)
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+            return
+    yield good
 
 
 @st.composite

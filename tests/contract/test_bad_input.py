@@ -25,7 +25,14 @@ from tamiyo_rl import (
     trace_crossings,
 )
 from tamiyo_rl.contract import mark_origin, origin_of
-from tests.strategies import junk, result_or_our_error, stable, tampered, tampered_anywhere
+from tests.strategies import (
+    each_change,
+    junk,
+    result_or_our_error,
+    stable,
+    tampered,
+    tampered_anywhere,
+)
 
 pytestmark = pytest.mark.clause("C4", "C8")
 
@@ -214,6 +221,19 @@ def test_ratio(ratio: Any, log_prob: Any, tolerance: Any, grad: bool) -> None:
         )
         check_ratio(RATIO, LOG_PROB)
         check_ratio(RATIO_64, LOG_PROB)
+
+
+@pytest.mark.parametrize("name", ["ratio", "log_prob"])
+def test_each_change_to_the_ratio(name: str) -> None:
+    good = {"ratio": RATIO, "log_prob": LOG_PROB}
+    for changed in each_change(good[name]):
+        result_or_our_error(lambda bad=good | {name: changed}: check_ratio(**bad), good)
+
+
+def test_each_change_to_the_terms_of_a_loss() -> None:
+    terms = {"policy": LAYER(torch.ones(2)).sum(), "value": LAYER.weight.sum()}
+    for changed in each_change(terms):
+        result_or_our_error(lambda changed=changed: audit_gradients(changed, LAYER), ["terms"])
 
 
 def test_a_ratio_whose_graph_is_gone_is_an_error_of_ours() -> None:

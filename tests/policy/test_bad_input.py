@@ -1,5 +1,7 @@
 """Whatever is passed, a call of the bundle gives a right result or an error of ours."""
 
+import copy
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -11,6 +13,8 @@ from torch import nn
 
 from tamiyo_rl import FactoredRecurrentActorCritic, HiddenState, LSTMPolicyBundle
 from tests.strategies import (
+    JUNK,
+    each_change,
     junk,
     result_or_our_error,
     stable,
@@ -21,7 +25,11 @@ from tests.strategies import (
 pytestmark = pytest.mark.clause("C10")
 
 HEADS = {"op": 4, "slot": 2}
-ARGUMENTS = ("features", "actions", "masks", "hidden", "episode_starts", "deterministic")
+Drawn = tuple[dict[str, Any], list[str]]
+
+ARGUMENTS = ("features", "actions", "masks", "hidden", "episode_starts")
+# The sizes of all arguments are the features', and a mask may forbid an action.
+MAY_NAME = {"features": ARGUMENTS, "masks": ("masks", "actions")}
 SETTINGS: dict[str, Any] = {
     "feature_dim": 3,
     "action_dims": HEADS,
@@ -54,15 +62,13 @@ def good_arguments(*steps: int) -> dict[str, Any]:
 
 
 @st.composite
-def bad_arguments(draw: st.DrawFn, *dims: str) -> dict[str, Any]:
+def bad_arguments(draw: st.DrawFn, *dims: str) -> Drawn:
+    """Draw arguments, and which of them an error may name; all have the sizes of the features."""
     arguments = good_arguments(*(draw(st.integers(1, 3), label=dim) for dim in dims))
-    for name in draw(st.lists(st.sampled_from(list(arguments)), max_size=2, unique=True)):
+    bad = draw(st.lists(st.sampled_from(list(arguments)), max_size=2, unique=True))
+    for name in bad:
         arguments[name] = draw(tampered_anywhere(arguments[name]))
-    return arguments
-
-
-def without(arguments: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name not in names}
+    return arguments, [n for name in bad for n in MAY_NAME.get(name, [name])] + ["episode_starts"]
 
 
 def plain(value: Any, dtype: torch.dtype | None = None) -> Any:
@@ -88,41 +94,62 @@ def assert_right(got: Any, expected: Any) -> None:
         assert left.isfinite().all()
 
 
-@given(arguments=bad_arguments("batch", "time"), learned=st.booleans())
-@stable(250)
-def test_evaluate_actions(arguments: dict[str, Any], learned: bool) -> None:
-    evaluate = shared_bundle(learned).evaluate_actions
-    result = result_or_our_error(lambda: evaluate(**arguments), ARGUMENTS)
+def check(call: Callable[..., Any], arguments: dict[str, Any], names: Iterable[str]) -> None:
+    result = result_or_our_error(lambda: call(**arguments), names)
     if result is not None:
-        assert_right(result, evaluate(**plain(arguments)))
+        assert_right(result, call(**plain(arguments)))
 
 
-@given(arguments=bad_arguments("batch", "time"), learned=st.booleans())
-@stable(80)
-def test_forward(arguments: dict[str, Any], learned: bool) -> None:
-    forward, given_here = shared_bundle(learned).forward, without(arguments, "actions")
-    result = result_or_our_error(lambda: forward(**given_here), ARGUMENTS)
-    if result is not None:
-        assert_right(result, forward(**plain(given_here)))
+def one_step(arguments: dict[str, Any], *without: str) -> dict[str, Any]:
+    return {name: arguments[name] for name in arguments if name not in ("actions", *without)}
 
 
-@given(arguments=bad_arguments("batch"), flag=st.just(value=True) | junk(), learned=st.booleans())
-@stable(250)
-def test_get_action(arguments: dict[str, Any], flag: Any, learned: bool) -> None:
-    act = shared_bundle(learned).get_action
-    given_here = without(arguments, "actions") | {"deterministic": flag}
-    result = result_or_our_error(lambda: act(**given_here), ARGUMENTS)
-    if result is not None and flag is True:
-        assert_right(result, act(**plain(given_here)))
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_each_change_to_a_training_call(name: str) -> None:
+    good, evaluate = good_arguments(2, 3), shared_bundle(learned=False).evaluate_actions
+    for changed in each_change(good[name]):
+        check(evaluate, good | {name: changed}, MAY_NAME.get(name, [name]))
 
 
-@given(arguments=bad_arguments("batch"), learned=st.booleans())
-@stable(80)
-def test_get_value(arguments: dict[str, Any], learned: bool) -> None:
-    value, given_here = shared_bundle(learned).get_value, without(arguments, "actions", "masks")
-    result = result_or_our_error(lambda: value(**given_here), ARGUMENTS)
-    if result is not None:
-        assert_right(result, value(**plain(given_here)))
+@pytest.mark.parametrize("name", ["features", "masks", "hidden", "episode_starts"])
+def test_each_change_to_a_rollout_call(name: str) -> None:
+    good, act = one_step(good_arguments(2)), shared_bundle(learned=True).get_action
+    for changed in each_change(good[name]):
+        check(act, good | {name: changed, "deterministic": True}, MAY_NAME.get(name, [name]))
+
+
+@given(drawn=bad_arguments("batch", "time"), learned=st.booleans())
+@stable(150)
+def test_evaluate_actions(drawn: Drawn, learned: bool) -> None:
+    check(shared_bundle(learned).evaluate_actions, *drawn)
+
+
+@given(drawn=bad_arguments("batch", "time"), learned=st.booleans())
+@stable(60)
+def test_forward(drawn: Drawn, learned: bool) -> None:
+    arguments, names = drawn
+    check(shared_bundle(learned).forward, one_step(arguments), names)
+
+
+@given(drawn=bad_arguments("batch"), learned=st.booleans())
+@stable(100)
+def test_get_action(drawn: Drawn, learned: bool) -> None:
+    arguments, names = drawn
+    check(shared_bundle(learned).get_action, one_step(arguments) | {"deterministic": True}, names)
+
+
+@given(drawn=bad_arguments("batch"), learned=st.booleans())
+@stable(60)
+def test_get_value(drawn: Drawn, learned: bool) -> None:
+    arguments, names = drawn
+    check(shared_bundle(learned).get_value, one_step(arguments, "masks"), names)
+
+
+@given(flag=junk())
+@stable(50)
+def test_deterministic(flag: Any) -> None:
+    act = shared_bundle(learned=False).get_action
+    result_or_our_error(lambda: act(torch.zeros(2, 3), deterministic=flag), ["deterministic"])
 
 
 @given(name=st.sampled_from(list(SETTINGS)), value=junk())
@@ -176,22 +203,39 @@ def test_network(network: Any) -> None:
     assert bundle.get_action(torch.zeros(2, 3)).value.shape == (2,)
 
 
-@st.composite
-def bad_state_dicts(draw: st.DrawFn) -> dict[Any, Any]:
-    good = {name: tensor + 1 for name, tensor in make_bundle().state_dict().items()}
-    return draw(st.just(good) | tampered_anywhere(good))
+def check_load(bundle: LSTMPolicyBundle, state_dict: Any) -> None:
+    """Load it into a bundle that holds what it held, and put that back."""
+    kept = copy.deepcopy(bundle.state_dict())
+
+    def load() -> bool:
+        bundle.load_state_dict(state_dict)
+        return True
+
+    if result_or_our_error(load, ["state_dict"], lambda: values_of(bundle)):
+        own = bundle.state_dict()
+        for name, tensor in own.items():
+            loaded = state_dict[name].detach().to(tensor.dtype)
+            torch.testing.assert_close(tensor, loaded, rtol=0, atol=0, equal_nan=True)
+        bundle.load_state_dict(kept)
 
 
-@given(state_dict=bad_state_dicts())
-@stable(100)
-def test_load_state_dict(state_dict: Any) -> None:
+@given(more=st.dictionaries(st.sampled_from(["more", 0, None, "core._extra_state"]), junk()))
+@stable(60)
+def test_load_state_dict(more: Any) -> None:
     bundle = make_bundle()
-    result_or_our_error(
-        lambda: bundle.load_state_dict(state_dict), ["state_dict"], lambda: values_of(bundle)
-    )
-    own = bundle.state_dict()
-    if own["core.weight_hh_l0"].equal(make_bundle().state_dict()["core.weight_hh_l0"] + 1):
-        assert all(own[name].equal(state_dict[name].to(own[name].dtype)) for name in own)
+    check_load(bundle, {name: tensor + 1 for name, tensor in bundle.state_dict().items()} | more)
+
+
+@pytest.mark.parametrize(
+    "name", ["value_head.bias", "core.weight_hh_l0", "encoder.num_batches_tracked"]
+)
+def test_each_change_to_a_state_dict(name: str) -> None:
+    bundle = make_bundle()
+    good = {name: tensor + 1 for name, tensor in bundle.state_dict().items()}
+    for changed in each_change(good[name]):
+        check_load(bundle, good | {name: changed})
+    for changed in JUNK:
+        check_load(bundle, changed)
 
 
 @given(

@@ -64,6 +64,7 @@ TRAINING: list[tuple[str, dict[str, Any]]] = [
     ("hidden.c", {"hidden": HiddenState(STATE, torch.zeros(2, 4, 8))}),
     ("hidden.c", {"hidden": HiddenState(STATE, torch.zeros(2, 3, 7))}),
     ("hidden.c", {"hidden": HiddenState(STATE, STATE.long())}),
+    ("hidden.c", {"hidden": HiddenState(STATE, STATE.to(torch.float8_e5m2))}),
     ("hidden.c", {"hidden": HiddenState(STATE, STATE.to("meta"))}),
     ("hidden.h", {"hidden": HiddenState(STATE / 0, STATE)}),
     ("episode_starts", {"episode_starts": [True]}),

@@ -78,3 +78,10 @@ def test_unsupported_spaces_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         SpaceAdapter(observations, actions)
+
+
+@pytest.mark.parametrize("kind", [np.longdouble, complex, object, "M8[s]", str])
+def test_only_numbers_that_pytorch_has_are_features(kind: Any) -> None:
+    adapter = SpaceAdapter(spaces.Box(-1, 1, (2,)), spaces.Discrete(2))
+    with pytest.raises(TypeError, match="observations: expected real numbers"):
+        adapter.features(np.zeros((3, 2)).astype(kind))
