@@ -4,6 +4,7 @@ import warnings
 from collections import OrderedDict, UserDict, deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
+from functools import partial
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Self
 
@@ -225,15 +226,15 @@ def test_ratio(ratio: Any, log_prob: Any, tolerance: Any, grad: bool) -> None:
 
 @pytest.mark.parametrize("name", ["ratio", "log_prob"])
 def test_each_change_to_the_ratio(name: str) -> None:
-    good = {"ratio": RATIO, "log_prob": LOG_PROB}
+    good: dict[str, Any] = {"ratio": RATIO, "log_prob": LOG_PROB}
     for changed in each_change(good[name]):
-        result_or_our_error(lambda bad=good | {name: changed}: check_ratio(**bad), good)
+        result_or_our_error(partial(check_ratio, **good | {name: changed}), good)
 
 
 def test_each_change_to_the_terms_of_a_loss() -> None:
     terms = {"policy": LAYER(torch.ones(2)).sum(), "value": LAYER.weight.sum()}
     for changed in each_change(terms):
-        result_or_our_error(lambda changed=changed: audit_gradients(changed, LAYER), ["terms"])
+        result_or_our_error(partial(audit_gradients, changed, LAYER), ["terms"])
 
 
 def test_a_ratio_whose_graph_is_gone_is_an_error_of_ours() -> None:
