@@ -98,6 +98,11 @@ BAD = [
     (["train", "--resume", "absent"], "run: expected a folder with a config.json, got absent"),
     (["train", "--resume", "taken"], "run: expected a folder with a config.json, got taken"),
     (["train", "--num-envs", "many"], "num-envs"),
+    pytest.param(
+        ["train", "--device", "cuda"],
+        "device: expected one that this machine has, got cuda:0 of 0",
+        marks=pytest.mark.skipif(torch.cuda.is_available(), reason="it has one"),
+    ),
     (["fly"], "fly"),
 ]
 

@@ -90,12 +90,19 @@ def local_device(kind: str) -> torch.device:
 
     Args:
         kind: `cpu` or `cuda`.
+
+    Raises:
+        ValueError: If this machine has no such device.
     """
-    return (
-        torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
-        if kind == "cuda"
-        else torch.device(kind)
-    )
+    if kind != "cuda":
+        return torch.device(kind)
+    index, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if index >= count:
+        raise ValueError(
+            f"device: expected one that this machine has, got cuda:{index} of {count} on CUDA. "
+            "Start fewer processes, or train on the CPU."
+        )
+    return torch.device(kind, index)
 
 
 def gather_rows(rows: NDArray[Any]) -> NDArray[Any]:

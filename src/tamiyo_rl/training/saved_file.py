@@ -111,8 +111,8 @@ def _load(path: Path, kind: str) -> Any:  # noqa: ANN401 - whatever the file hol
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can fail in any way
         raise ValueError(
-            f"{path}: expected a saved {kind}, got a file that is damaged or foreign "
-            f"({_reason(error)})"
+            f"{path}: expected a saved {kind}, got a damaged or foreign file"
+            f"\n  cause: {_reason(error)}"
             "\n  do: pass a file that tamiyo-rl wrote, and that was copied whole"
         ) from error
 

@@ -97,8 +97,9 @@ def load_policy(
         ```
 
         ```text
-        policy.pt: expected a file that save_policy() wrote, got UnpicklingError
-          do: train the policy again, or pass another file
+        policy.pt: expected a saved policy, got a damaged or foreign file
+          cause: BadZipFile: File is not a zip file
+          do: pass a file that tamiyo-rl wrote, and that was copied whole
         ```
     """
     content = read_saved(path, kind="policy", version=FORMAT)
