@@ -19,9 +19,9 @@ SCHEMES = {"light": "default", "dark": "slate"}
 SCREENS = 3  # how many of its height a screenshot goes down a page
 PORTRAYED = (
     "",
+    "tutorial/",
     "contract/",
-    "how-to/symptoms/",
-    "explanation/what-pytorch-does/",
+    "explanation/what-the-bug-looks-like/",
     "reference/policy/",
     "reference/crossings/",
 )
