@@ -34,5 +34,5 @@ def test_missing_page_helps(reader: Reader) -> None:
     # Besides that it is not there, nothing is amiss with it.
     assert [fault for fault in reader.faults if "404" not in fault] == []
     reader.faults.clear()
-    site.get_by_role("article").get_by_role("link", name="The contract").click()
+    site.get_by_role("article").get_by_role("link", name="The contract", exact=True).click()
     expect(site.get_by_role("heading", level=1)).to_contain_text("contract")
