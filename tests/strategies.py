@@ -105,7 +105,8 @@ def _as_inference(tensor: torch.Tensor) -> torch.Tensor:
 TAMPERINGS: list[Callable[[torch.Tensor], torch.Tensor]] = [
     *(lambda t, dtype=dtype: t.to(dtype) for dtype in DTYPES),
     *(lambda t, dtype=dtype: torch.empty(t.shape, dtype=dtype) for dtype in DTYPES[-2:]),
-    *map(_filled, (float("nan"), float("inf"), -1, 1, 2, 1e30, 2**33)),
+    *map(_filled, (float("nan"), float("inf"), -1, 0, 1, 2, 1e30, 2**33)),
+    torch.zeros_like,
     *(lambda t: t.to("meta"), _as_inference, lambda t: t.clone().requires_grad_(), nn.Parameter),
     *(
         lambda t: t[:-1],

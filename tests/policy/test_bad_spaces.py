@@ -34,23 +34,20 @@ def boxes() -> st.SearchStrategy[Space]:
 
 
 def discrete() -> st.SearchStrategy[Space]:
-    one = st.builds(
-        spaces.Discrete,
-        st.integers(1, 4),
-        start=st.sampled_from([0, -2, 2**62]),
-        dtype=st.sampled_from([np.int64, np.int32]).filter(lambda dtype: dtype is np.int64),
-    )
+    integers = st.sampled_from([np.int64, np.int32])
+    one = st.builds(spaces.Discrete, st.integers(1, 4), start=st.integers(-2, 2), dtype=integers)
+    far = st.just(spaces.Discrete(2, start=2**62))
     many = st.lists(st.integers(1, 3), max_size=3).map(np.array)
     sizes = many.filter(len) | st.just(np.array([[2, 3], [1, 4]]))
     multi = sizes.flatmap(
         lambda nvec: st.builds(
             spaces.MultiDiscrete,
             st.just(nvec),
-            dtype=st.sampled_from([np.int64, np.int32]),
+            dtype=integers,
             start=st.sampled_from([None, np.full(nvec.shape, 3)]),
         )
     )
-    return one | multi
+    return one | far | multi
 
 
 def nested(leaves: st.SearchStrategy[Space]) -> st.SearchStrategy[Space]:
