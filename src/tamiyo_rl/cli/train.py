@@ -87,6 +87,7 @@ class Train:
             ValueError: If they are not the settings of a run.
         """
         try:
+            _require_types(settings, cls().settings())
             return cls(**{**settings, "ppo": PPOConfig(**settings["ppo"])})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
@@ -226,6 +227,14 @@ class Train:
 def reward_threshold(envs: VectorEnv[Any, Any, Any]) -> float | None:
     """Return the return at which the task counts as solved; None if nobody has said."""
     return None if envs.spec is None else envs.spec.reward_threshold
+
+
+def _require_types(settings: Mapping[str, Any], like: Mapping[str, Any]) -> None:
+    if not isinstance(settings, Mapping) or settings.keys() != like.keys():
+        raise ValueError(f"expected {sorted(like)}, got {settings!r}")
+    for name, value in settings.items():
+        if type(value) is not type(like[name]):
+            raise TypeError(f"{name}: expected {type(like[name]).__name__}, got {value!r}")
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,8 +68,8 @@ class RunFolder:
         }
         replace_file(self.config, (json.dumps(content, indent=2) + "\n").encode())
 
-    def read_config(self) -> dict[str, Any]:
-        """Return the settings of the run.
+    def read_config(self) -> Any:  # noqa: ANN401 - whatever stands there
+        """Return what the config gives for the settings of the run, not yet checked.
 
         Raises:
             ValueError: If the folder holds no run, or one of another format.
@@ -88,7 +88,7 @@ class RunFolder:
                 f"{self.config}: expected format {FORMAT}, got another file or format"
                 "\n  do: go on with the version of tamiyo-rl that wrote it"
             )
-        return dict(content.get("settings") or {})
+        return content.get("settings")
 
     def newest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint; None before the first."""
