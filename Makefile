@@ -3,6 +3,8 @@ PYTHON ?= python3
 RUN ?= runs/demo
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# The tensors here are small: a second thread of PyTorch would only wait, and keep a core busy.
+export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format coverage bench mistakes figures verify docs serve site-test dist dist-test clean

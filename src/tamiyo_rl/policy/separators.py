@@ -81,7 +81,27 @@ def augmented_weights(
 
 
 def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Copy the weights into one flat buffer, without which cuDNN warns at each call and copies."""
+    """Copy the weights into one flat buffer, without which cuDNN warns at each call and copies.
+
+    Args:
+        weights: Of one layer.
+
+    Examples:
+        ```python
+        import torch
+        from tamiyo_rl.policy.separators import in_one_buffer
+
+        weights = [torch.randn(8, 3), torch.randn(8, 2), torch.randn(8)]
+        copies = in_one_buffer(weights)
+        print(all(a.equal(b) for a, b in zip(copies, weights)))
+        print(len({copy.untyped_storage().data_ptr() for copy in copies}))
+        ```
+
+        ```text
+        True
+        1
+        ```
+    """
     flat = torch.cat([weight.flatten() for weight in weights])
     parts = flat.split([weight.numel() for weight in weights])
     return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
