@@ -44,7 +44,7 @@ def test_a_process_that_dies_takes_the_others_down_with_a_message(tmp_path: Path
 
 def test_a_group_that_is_stopped_goes_on_as_if_it_never_was(tmp_path: Path) -> None:
     whole, stopped = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "stopped")
-    settings = (*SMALL, "--total-steps", "1920")
+    settings = (*SMALL, "--total-steps", "960")
     group = start(stopped, str(stopped.path), *settings)
     group.send_signal(signal.SIGTERM)
     output, _ = group.communicate(timeout=60)
