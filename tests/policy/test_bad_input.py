@@ -58,7 +58,7 @@ def good_arguments(*steps: int) -> dict[str, Any]:
         "actions": {name: torch.ones(steps, dtype=torch.long) for name in HEADS},
         "masks": {name: torch.ones(*steps, size, dtype=torch.bool) for name, size in HEADS.items()},
         "hidden": HiddenState(state, state.flip(0)),
-        "episode_starts": torch.arange(math.prod(steps)).view(steps) % 2 == 1,
+        "episode_starts": torch.arange(math.prod(steps)).view(steps) % 2 == 0,
     }
 
 
