@@ -145,8 +145,27 @@ def is_leaked(leaf: Any) -> bool:
 
 
 @given(value=nestings())
-@stable(250)
+@stable(200)
 def test_guard_replaces_what_is_leaked_and_nothing_else(value: Any) -> None:
+    check_guard(value)
+
+
+@pytest.mark.parametrize("kind", MAPPINGS)
+def test_each_mapping_keeps_its_type(kind: Callable[[dict[str, Any]], Any]) -> None:
+    check_guard(kind({"a": leaked(), "b": [kind({"c": leaked()})]}))
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_each_pair_keeps_its_type(kind: Callable[[Any, Any], Any]) -> None:
+    check_guard(kind(leaked(), kind(1, leaked())))
+
+
+def leaked() -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.zeros(2)
+
+
+def check_guard(value: Any) -> None:
     received: list[Any] = []
 
     @guard_training_inputs

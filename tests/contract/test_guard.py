@@ -300,6 +300,35 @@ def test_a_module_inside_an_argument_is_asked_for_its_parameters() -> None:
     run({"head": frozen.requires_grad_(requires_grad=False)}, leaked(2))
 
 
+def test_what_has_parameters_is_never_copied() -> None:
+    @dataclass
+    class Policy:
+        layer: torch.nn.Module
+        state: torch.Tensor
+
+        def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+            return self.layer.named_parameters()
+
+    @guard_training_inputs
+    def run(policies: list[Policy], features: torch.Tensor) -> torch.Tensor:
+        assert policies[0] is policy
+        return policies[0].layer(features)  # type: ignore[no-any-return]
+
+    policy = Policy(torch.nn.Linear(2, 2), leaked(2))
+    with pytest.warns(InferenceTensorWarning, match="  features from"):
+        run([policy], leaked(2))
+
+
+def test_a_class_is_no_container_of_its_defaults() -> None:
+    @dataclass
+    class Batch:
+        x: torch.Tensor = leaked(2)  # noqa: RUF009 - the case
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        difference(*make_pair(), torch.zeros(2), {"x": 0, "kind": Batch})
+
+
 def test_a_tensordict_stays_one() -> None:
     student, teacher = make_pair()
     given = TensorDict({"x": torch.zeros(2), "more": {"y": leaked(2)}}, [2]).lock_()
