@@ -126,6 +126,8 @@ def test_bad_input_exits_with_2(arguments: list[str], message: str) -> None:
 
 
 def test_a_missing_device_is_refused() -> None:
+    with pytest.raises(TypeError, match="families: expected a list of families, got 'cores'"):
+        verify.verify(families="cores")
     with pytest.raises(ValueError, match="device: expected one that this machine has"):
         verify.verify("tpu")
 

@@ -194,8 +194,13 @@ def check_guard(value: Any) -> None:
 def test_anything_is_searched_and_marked(value: Any) -> None:
     assert find_inference_tensors(value=value) == {}
     assert mark_origin(value, "Policy.step") is value
-    result_or_our_error(lambda: origin_of(value), ["tensor"])
-    result_or_our_error(lambda: mark_origin(torch.zeros(1), value), ["method"])
+    origin_and_mark = [
+        result_or_our_error(lambda: [origin_of(value)], ["tensor"]),
+        result_or_our_error(lambda: [mark_origin(torch.zeros(1), value)], ["method"]),
+    ]
+    assert [part is not None for part in origin_and_mark] == [
+        isinstance(value, kind) for kind in (torch.Tensor, str)
+    ]
 
 
 @given(method=junk())
@@ -273,6 +278,35 @@ def test_the_tracer_follows_any_tensor(first: torch.Tensor) -> None:
                 first = change(first)
             except (RuntimeError, ValueError) as error:
                 assert "storage" not in str(error)  # noqa: PT017 - PyTorch has others of its own
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ratio": torch.zeros(0), "log_prob": torch.zeros(0)}, "ratio: expected at least one"),
+        ({"log_prob": torch.zeros(2, device="meta")}, "ratio: expected at least one value on meta"),
+        ({"tolerance": -1}, "tolerance: expected a number from 0, got -1"),
+        ({"tolerance": float("nan")}, "tolerance: expected a number from 0, got nan"),
+    ],
+)
+def test_a_ratio_that_cannot_be_checked(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_ratio(**{"ratio": RATIO, "log_prob": LOG_PROB} | change)
+
+
+def test_neither_a_name_nor_a_class_is_audited() -> None:
+    with pytest.raises(TypeError, match="untouched: expected a list of names, got 'weight'"):
+        audit_backward(LAYER, untouched="weight")
+    with pytest.raises(TypeError, match="module: expected an nn.Module .*, got the class Linear"):
+        audit_backward(nn.Linear)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "method", [staticmethod(print), classmethod(print), property(print), max, torch.add, nn.Linear]
+)
+def test_what_has_no_named_arguments_is_not_guarded(method: Any) -> None:
+    with pytest.raises(TypeError, match="method: expected a function whose arguments have names"):
+        guard_training_inputs(method)
 
 
 def test_the_tracer_lets_vmap_pass() -> None:
