@@ -297,7 +297,7 @@ def test_a_ratio_that_cannot_be_checked(change: dict[str, Any], message: str) ->
 def test_neither_a_name_nor_a_class_is_audited() -> None:
     with pytest.raises(TypeError, match="untouched: expected a list of names, got 'weight'"):
         audit_backward(LAYER, untouched="weight")
-    with pytest.raises(TypeError, match="module: expected an nn.Module .*, got the class Linear"):
+    with pytest.raises(TypeError, match=r"^module: .* got the class Linear"):
         audit_backward(nn.Linear)  # type: ignore[arg-type]
 
 

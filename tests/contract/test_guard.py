@@ -375,6 +375,14 @@ def test_whatever_is_called_may_be_guarded(how: str) -> None:
         run(torch.zeros(2))
 
 
+def test_a_partial_has_the_name_of_its_function() -> None:
+    def scale(factor: float, features: torch.Tensor) -> torch.Tensor:
+        return factor * features
+
+    with pytest.warns(InferenceTensorWarning, match=r"^scale\(\) trains on copies"):
+        guard_training_inputs(functools.partial(scale, 2.0))(leaked(2))
+
+
 def test_a_lazy_module_may_see_its_first_batch_in_training() -> None:
     @guard_training_inputs
     def run(policy: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
