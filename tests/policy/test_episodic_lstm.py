@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tamiyo_rl import EpisodePlan, EpisodicLSTM, HiddenState
+from tamiyo_rl import ActionHeads, EpisodePlan, EpisodicLSTM, HiddenState
 
 pytestmark = pytest.mark.clause("C5")
 
@@ -299,6 +299,41 @@ def test_hidden_states_of_another_shape_are_refused(shape: tuple[int, ...]) -> N
 def test_a_plan_is_made_of_a_bool_matrix(starts: Any) -> None:
     with pytest.raises(ValueError, match="episode_starts: expected a bool tensor"):
         EpisodePlan(starts)
+
+
+@pytest.mark.clause("C10")
+@pytest.mark.parametrize(
+    "index",
+    [None, [0], torch.tensor([0.0]), torch.tensor([2]), torch.tensor(0), torch.zeros(0).long()],
+    ids=str,
+)
+def test_rows_of_a_plan_are_named_by_an_index(index: Any) -> None:
+    with pytest.raises(ValueError, match=r"index: expected|episode_starts: expected"):
+        EpisodePlan(torch.ones(2, 3, dtype=torch.bool)).rows(index)
+
+
+@pytest.mark.clause("C10")
+@pytest.mark.parametrize("hidden", [(torch.zeros(1, 2, 8),), 3, (None, torch.zeros(1, 2, 8))])
+def test_hidden_states_are_pairs_of_tensors(hidden: Any) -> None:
+    lstm = EpisodicLSTM(4, 8, batch_first=True)
+    with pytest.raises(TypeError, match="hidden: expected"):
+        lstm(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
+
+
+@pytest.mark.clause("C10")
+def test_other_arguments_are_refused_by_name() -> None:
+    lstm = EpisodicLSTM(4, 8, batch_first=True)
+    starts = torch.ones(2, 5, dtype=torch.bool)
+    with pytest.raises(TypeError, match="inputs: expected a tensor"):
+        lstm([[1.0]], None, starts)
+    with pytest.raises(TypeError, match="episode_starts: expected a tensor"):
+        lstm(torch.ones(2, 5, 4), None, [[True]])
+    with pytest.raises(TypeError, match="learn_initial_state: expected True or False"):
+        EpisodicLSTM(4, 8, learn_initial_state="no")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="batch_size: expected"):
+        lstm.initial_state(0)
+    with pytest.raises(ValueError, match="action_dims: expected at least one head"):
+        ActionHeads({})
 
 
 def test_a_plan_copied_under_inference_mode_serves_training() -> None:

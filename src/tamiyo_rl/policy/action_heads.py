@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
+from tamiyo_rl.policy.inputs import require_action_dims
+
 
 class ActionHeads:
     """The distribution of named, independent categorical heads over one row of logits.
@@ -15,7 +17,11 @@ class ActionHeads:
     has logit -inf: its probability is exactly 0, and gradients stay finite (C9).
 
     Args:
-        action_dims: Number of actions of each head.
+        action_dims: Number of actions by head; an int is one head named `"action"`.
+
+    Raises:
+        TypeError: If a head is not named by a string.
+        ValueError: If there is no head, or one has no action.
 
     Examples:
         ```python
@@ -40,8 +46,8 @@ class ActionHeads:
         ```
     """
 
-    def __init__(self, action_dims: Mapping[str, int]) -> None:
-        self.action_dims = dict(action_dims)
+    def __init__(self, action_dims: int | Mapping[str, int]) -> None:
+        self.action_dims = require_action_dims(action_dims)
         self._sizes = list(self.action_dims.values())
         self._widest = max(self._sizes)
         self._ragged = len(set(self._sizes)) > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from array import array
 from itertools import pairwise
 from typing import NamedTuple
@@ -73,8 +74,17 @@ class EpisodePlan:
 
         Args:
             index: `[b]` int64, the rows.
+
+        Raises:
+            ValueError: If it is not such a tensor, or holds no row or one that there is not.
         """
-        return EpisodePlan(self.episode_starts[index.cpu()])
+        expected = f"index: expected an int64 tensor [b] of rows, of {self.shape[0]}, got"
+        if not isinstance(index, torch.Tensor) or index.dtype != torch.int64 or index.dim() != 1:
+            raise ValueError(f"{expected} {reprlib.repr(index)}.")
+        try:
+            return EpisodePlan(self.episode_starts[index.cpu()])
+        except (IndexError, NotImplementedError) as error:  # out of range, or on `meta`
+            raise ValueError(f"{expected} {error}.") from error
 
     @torch.inference_mode(mode=False)
     def first(self, device: torch.device) -> torch.Tensor:
@@ -109,8 +119,14 @@ class EpisodePlan:
 
 
 def _is_bool_matrix(value: object) -> bool:
-    is_matrix = isinstance(value, torch.Tensor) and value.dim() == 2 and value.numel() > 0  # noqa: PLR2004 - [B, T]
-    return is_matrix and value.dtype == torch.bool  # type: ignore[attr-defined]
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.dtype == torch.bool
+        and value.dim() == 2  # noqa: PLR2004 - [B, T]
+        and value.numel() > 0
+    )
 
 
 class Layout(NamedTuple):

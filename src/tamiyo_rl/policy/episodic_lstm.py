@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from tamiyo_rl.policy.episode_plan import EpisodePlan, Layout
+from tamiyo_rl.policy.inputs import describe, require_bool, require_positive
 from tamiyo_rl.policy.protocol import HiddenState
 from tamiyo_rl.policy.separators import (
     LearnedState,
@@ -59,7 +60,8 @@ class EpisodicLSTM(nn.LSTM):
         **kwargs: As for `nn.LSTM`.
 
     Raises:
-        ValueError: If `learn_initial_state` comes with `bidirectional` or `proj_size`.
+        TypeError: If `learn_initial_state` is not a bool.
+        ValueError: If it comes with `bidirectional` or `proj_size`.
 
     Examples:
         ```python
@@ -87,6 +89,7 @@ class EpisodicLSTM(nn.LSTM):
     initial_output: nn.Parameter | None
 
     def __init__(self, *args: Any, learn_initial_state: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - nn.LSTM's own
+        require_bool(learn_initial_state=learn_initial_state)
         super().__init__(*args, **kwargs)
         if learn_initial_state and (self.bidirectional or self.proj_size):
             raise ValueError(
@@ -108,7 +111,15 @@ class EpisodicLSTM(nn.LSTM):
 
         Args:
             batch_size: Rows of the state.
+
+        Raises:
+            ValueError: If `batch_size` is below 1.
         """
+        require_positive(batch_size=batch_size)
+        return self._initial_state(batch_size)
+
+    def _initial_state(self, batch_size: int) -> HiddenState:
+        """As `initial_state`, of any number of rows."""
         if self.initial_cell is None or self.initial_output is None:
             zeros = self.weight_hh_l0.new_zeros(self.num_layers, batch_size, self.hidden_size)
             return HiddenState(zeros, zeros.clone())
@@ -146,6 +157,7 @@ class EpisodicLSTM(nn.LSTM):
             Outputs, shaped as `inputs` with `hidden` features, and the state after the last step.
 
         Raises:
+            TypeError: If an argument is not a tensor, or `hidden` not a pair of them.
             ValueError: If `episode_starts` has another shape than the inputs, or comes with
                 packed or unbatched inputs, `bidirectional` or `proj_size`; if the inputs or the
                 hidden state have another size than the LSTM.
@@ -172,6 +184,7 @@ class EpisodicLSTM(nn.LSTM):
             episode_starts: As for `forward`.
 
         Raises:
+            TypeError: As `forward`.
             ValueError: As `forward`.
         """
         batch, time, _ = sequences.shape
@@ -214,6 +227,9 @@ class EpisodicLSTM(nn.LSTM):
         self, inputs: torch.Tensor | PackedSequence, starts: torch.Tensor | EpisodePlan
     ) -> torch.Tensor:
         """Return the inputs as `[B, T, F]`, or raise where episode starts cannot be used."""
+        for name, value in (("inputs", inputs), ("episode_starts", starts)):
+            if not isinstance(value, torch.Tensor | PackedSequence | EpisodePlan):
+                raise TypeError(f"{name}: expected a tensor, got {describe(value)}.")
         if (
             isinstance(inputs, PackedSequence)
             or inputs.dim() != 3  # noqa: PLR2004 - [B, T, F]
@@ -247,7 +263,11 @@ class EpisodicLSTM(nn.LSTM):
         if hidden is None:
             return self.initial_state(batch_size)
         shape = (self.num_layers, batch_size, self.hidden_size)
+        if not isinstance(hidden, tuple | list) or len(hidden) != 2:  # noqa: PLR2004 - a pair
+            raise TypeError(f"hidden: expected a pair (h, c), got {describe(hidden)}.")
         for name, part in zip("hc", hidden, strict=True):
+            if not isinstance(part, torch.Tensor):
+                raise TypeError(f"hidden: expected {name} to be a tensor, got {describe(part)}.")
             if part.shape != shape:
                 raise ValueError(
                     f"hidden: expected {name} of [layers, B, hidden] = {list(shape)}, got "
@@ -312,7 +332,7 @@ class EpisodicLSTM(nn.LSTM):
         fresh = layout.fresh[rows:, None]
         h, c = (
             torch.cat([given, torch.where(fresh, initial, torch.zeros_like(initial))], dim=1)
-            for given, initial in zip(state, self.initial_state(layout.lanes - rows), strict=True)
+            for given, initial in zip(state, self._initial_state(layout.lanes - rows), strict=True)
         )
         return HiddenState(h, c)
 

@@ -20,7 +20,6 @@ from tamiyo_rl.policy.action_heads import ActionHeads
 from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.inputs import (
     InputChecks,
-    require_action_dims,
     require_bool,
     require_positive,
     require_steps,
@@ -143,7 +142,7 @@ class LSTMPolicyBundle(NetworkHolder):
         require_bool(learn_initial_hidden=learn_initial_hidden, validate=validate)
         self.feature_dim, self.hidden_dim = int(feature_dim), int(hidden_dim)
         self.num_lstm_layers, self.learn_initial_hidden = int(num_lstm_layers), learn_initial_hidden
-        self.heads = ActionHeads(require_action_dims(action_dims))
+        self.heads = ActionHeads(action_dims)
         self.validate = validate
         self.network = FactoredRecurrentActorCritic(
             self.feature_dim,
