@@ -22,6 +22,11 @@ from numpy.typing import NDArray
 # for one that hangs, and longer than any rollout should take.
 PATIENCE = timedelta(minutes=5)
 
+# Groups that were joined, kept to the end of the process. The last reference would else be that of
+# DistributedDataParallel, which gives it up with the interpreter's lock held, and then waits for a
+# thread of gloo that waits for that lock.
+_JOINED: list[dist.ProcessGroup | None] = []
+
 
 class LostProcessError(RuntimeError):
     """Another process of the group died or hangs, so that this one cannot go on."""
@@ -56,6 +61,7 @@ def process_group(timeout: timedelta = PATIENCE) -> Iterator[None]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timeout)
+    _JOINED.append(dist.group.WORLD)
     try:
         yield
     except RuntimeError as error:
