@@ -91,7 +91,11 @@ def test_memory_order_is_kept() -> None:
     assert decode(encode(np.zeros(2))).flags.writeable
 
 
-@pytest.mark.parametrize("value", [object(), print, {1: [iter(())]}, np.array([None])], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), print, {1: [iter(())]}, np.array([None])],
+    ids=["object", "function", "iterator inside", "array of objects"],
+)
 def test_what_is_no_data_is_named(value: Any) -> None:
     with pytest.raises(NotPlainError, match="expected data, got"):
         encode(value)
