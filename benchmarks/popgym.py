@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
-from popgym.wrappers import Antialias, PreviousAction  # type: ignore[import-untyped]
+from popgym.wrappers import Antialias, PreviousAction  # type: ignore[import-untyped]  # it ships no types
 from rich.console import Console
 
 from tamiyo_rl import LSTMPolicyBundle
