@@ -141,8 +141,11 @@ def test_a_step_of_the_buffer(name: str, value: Any) -> None:
 def test_the_result_of_a_step_of_the_buffer(part: str, value: Any) -> None:
     buffer = RolloutBuffer(make_bundle(), 2, 3)
     result = STEP["result"]._replace(**{part: value})
-    call = lambda: buffer.add(**STEP | {"result": result})  # noqa: E731 - one expression, called twice
-    holds({"result", *RESULT_PARTS}, call, lambda: stored(buffer))
+    holds(
+        {"result", *RESULT_PARTS},
+        lambda: buffer.add(**STEP | {"result": result}),
+        lambda: stored(buffer),
+    )
     holds({"result"}, lambda: buffer.add(**STEP | {"result": value}), lambda: stored(buffer))
 
 
