@@ -1,14 +1,23 @@
 """One process of a group, for `test_distributed`: `torchrun ... -m ... FOLDER NAME...`."""
 
 import sys
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from tamiyo_rl import LSTMPolicyBundle
-from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_cartpole_without_velocities
+from tamiyo_rl.training import (
+    PPOConfig,
+    RecurrentPPO,
+    distributed,
+    make_cartpole_without_velocities,
+)
 from tamiyo_rl.training.distributed import process_group, rank, world_size
 
 ENVS, STEPS = 8, 16
@@ -96,6 +105,36 @@ def train(folder: Path) -> None:
         },
         folder / f"train-{rank()}.pt",
     )
+
+
+def let_go(folder: Path) -> None:
+    """Find no tensor that a thread of gloo still holds after a call."""
+    sent: list[weakref.ref[torch.Tensor]] = []
+    for name in ("all_reduce", "all_gather"):
+        setattr(dist, name, recorded(getattr(dist, name), sent))
+    for _ in range(200):
+        distributed.gather_rows(np.zeros((2, 3)))
+        distributed.mean_over_processes(torch.zeros(3))
+        distributed.gather_to_first({"rank": rank()})
+        distributed.largest_of_processes(rank())
+        assert sent
+        assert not any(tensor() is not None for tensor in sent)
+        sent.clear()
+    (folder / f"let-go-{rank()}").touch()
+
+
+def recorded(
+    collective: Callable[..., None], sent: list[weakref.ref[torch.Tensor]]
+) -> Callable[..., None]:
+    """Keep what is passed to a collective, without holding it."""
+
+    def record(*arguments: Any, **options: Any) -> None:
+        for argument in arguments:
+            tensors = argument if isinstance(argument, list) else [argument]
+            sent.extend(map(weakref.ref, tensors))
+        collective(*arguments, **options)
+
+    return record
 
 
 def unwrapped(_folder: Path) -> None:

@@ -16,7 +16,7 @@ WORKER = "tests.training.distributed_worker"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run what the tests look at, once."""
     path = tmp_path_factory.mktemp("group")
-    group = start_group(WORKER, str(path), "update", "no_start", "train")
+    group = start_group(WORKER, str(path), "update", "no_start", "train", "let_go")
     output, _ = group.communicate(timeout=120)
     assert group.returncode == 0, output
     return path
@@ -53,6 +53,11 @@ def test_policy_and_statistics_are_the_same_in_every_process_and_experience_is_n
     torch.testing.assert_close(first["same"], second["same"], atol=0, rtol=0, equal_nan=True)
     for own, other in zip(first["own"], second["own"], strict=True):
         assert not own.equal(other)
+
+
+def test_no_thread_holds_a_tensor_after_a_call(folder: Path) -> None:
+    assert (folder / "let-go-0").exists()
+    assert (folder / "let-go-1").exists()
 
 
 def test_a_plain_network_in_a_group_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,11 +23,6 @@ from numpy.typing import NDArray
 # How long a process waits for the others. One that dies is noticed at once by gloo, so this is
 # for one that hangs, and longer than any rollout should take.
 PATIENCE = timedelta(minutes=5)
-
-# Groups that were joined, kept to the end of the process. The last reference would else be that of
-# DistributedDataParallel, which gives it up with the interpreter's lock held, and then waits for a
-# thread of gloo that waits for that lock.
-_JOINED: list[dist.ProcessGroup | None] = []
 
 
 class LostProcessError(RuntimeError):
@@ -61,7 +58,6 @@ def process_group(timeout: timedelta = PATIENCE) -> Iterator[None]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timeout)
-    _JOINED.append(dist.group.WORLD)
     try:
         yield
     except RuntimeError as error:
@@ -115,10 +111,7 @@ def gather_rows(rows: NDArray[Any]) -> NDArray[Any]:
     """Return the rows `[B, ...]` of all processes, one after the other."""
     if world_size() == 1:
         return rows
-    own = torch.from_numpy(np.ascontiguousarray(rows))
-    every = [torch.empty_like(own) for _ in range(world_size())]
-    dist.all_gather(every, own)
-    return torch.cat(every).numpy()
+    return torch.cat(_gather(torch.from_numpy(np.ascontiguousarray(rows)))).numpy()
 
 
 def mean_over_processes(tensor: torch.Tensor) -> torch.Tensor:
@@ -126,7 +119,8 @@ def mean_over_processes(tensor: torch.Tensor) -> torch.Tensor:
     if world_size() == 1:
         return tensor.detach()
     total = tensor.detach().clone()
-    dist.all_reduce(total)
+    with _let_go([total]):
+        dist.all_reduce(total)
     return total / world_size()
 
 
@@ -139,10 +133,16 @@ def gather_to_first(value: Any) -> list[Any]:  # noqa: ANN401 - any data
     if world_size() == 1:
         return [value]
     stream = io.BytesIO()
-    torch.save(value, stream)  # the pickling of tensors by gather_object() lacks some dtypes
-    every: list[Any] | None = [None] * world_size() if rank() == 0 else None
-    dist.gather_object(stream.getvalue(), every)
-    return [torch.load(io.BytesIO(saved), weights_only=True) for saved in every or []]
+    torch.save(value, stream)  # gather_object() cannot pickle tensors of some dtypes
+    own = torch.frombuffer(stream.getbuffer(), dtype=torch.uint8)
+    sizes = [int(size) for size in _gather(torch.tensor(len(own), device="cpu"))]
+    padded = torch.zeros(max(sizes), dtype=torch.uint8, device="cpu")
+    padded[: len(own)] = own
+    every = _gather(padded)
+    if rank() > 0:
+        return []
+    saved = [part[:size].numpy().tobytes() for part, size in zip(every, sizes, strict=True)]
+    return [torch.load(io.BytesIO(data), weights_only=True) for data in saved]
 
 
 def largest_of_processes(number: float) -> float:
@@ -150,8 +150,34 @@ def largest_of_processes(number: float) -> float:
     if world_size() == 1:
         return number
     largest = torch.tensor(number, dtype=torch.float64, device="cpu")
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    with _let_go([largest]):
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
     return float(largest)
+
+
+def _gather(own: torch.Tensor) -> list[torch.Tensor]:
+    """Return the tensor of each process, all of one shape, in every process."""
+    every = [torch.empty_like(own) for _ in range(world_size())]
+    with _let_go([own, *every]):
+        dist.all_gather(every, own)
+    return every
+
+
+@contextmanager
+def _let_go(tensors: list[torch.Tensor]) -> Iterator[None]:
+    """At the end, wait until no thread of gloo holds one of the tensors any more.
+
+    To let go of a tensor that Python made, a thread needs the interpreter's lock: a process that
+    ends before is aborted, and one that frees the group before waits for ever
+    (pytorch/pytorch#190489). NCCL has no such threads, and waiting would cost a synchronisation.
+    """
+    before = [sys.getrefcount(tensor) for tensor in tensors]
+    yield
+    deadline = time.monotonic() + 1  # a debugger may hold one for ever
+    while tensors[0].is_cpu and [sys.getrefcount(tensor) for tensor in tensors] != before:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0)
 
 
 def _is_lost_connection(error: RuntimeError) -> bool:
