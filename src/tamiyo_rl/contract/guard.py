@@ -23,6 +23,7 @@ from tamiyo_rl.contract.nesting import (
     walk_leaves,
     walk_tensors,
 )
+from tamiyo_rl.contract.ordinary import all_ordinary, is_trackable
 from tamiyo_rl.contract.origin import origin_of
 from tamiyo_rl.contract.trace import travel_of
 
@@ -217,26 +218,20 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
     """
     signature, name = _signature(method), _name(method)
     holder = getattr(method, "__self__", method)  # of a bound method; a module is its own
+    unseen = [p.default for p in signature.parameters.values() if p.default is not p.empty]
+    if has_parameters(holder):
+        unseen.append(holder)
 
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         if not torch.is_grad_enabled():
             return method(*args, **kwargs)
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        inputs = {k: v for k, v in bound.arguments.items() if k != "self"}
-        leaves = _leaves(inputs)
-        parameters = _parameters(leaves + _leaves({"self": bound.arguments.get("self", holder)}))
-        if not _trains(parameters, leaves):
-            return method(*args, **kwargs)
-        _require_grad_mode(name)
-        _require_ordinary_parameters(name, parameters or {})
-        found = _inference_tensors(leaves)
-        if found:
-            warnings.warn(_message(name, found), InferenceTensorWarning, stacklevel=2)
-            bound.arguments.update(replace_tensors(inputs, _ordinary))
-        outputs = method(*bound.args, **bound.kwargs)
-        if parameters:
+        if not torch.is_inference_mode_enabled() and all_ordinary((args, kwargs, *unseen)):
+            outputs = method(*args, **kwargs)
+        else:
+            checked = _checked(name, holder, _bound(signature, args, kwargs))
+            outputs = method(*checked.args, **checked.kwargs)
+        if not _has_graph(outputs) and _parameters(holder, _bound(signature, args, kwargs)):
             require_graph(f"{name}()", "no output requires", outputs)
         return outputs
 
@@ -246,12 +241,16 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
 def require_graph(where: str, which: str, outputs: object) -> None:
     """Raise `ContractError` if `outputs` hold tensors, and none of them requires grad (C8)."""
     tensors = [t for _, t in walk_tensors(outputs, "") if t.is_floating_point() or t.is_complex()]
-    if tensors and not any(tensor.requires_grad for tensor in tensors):
+    if tensors and not _has_graph(tensors):
         raise ContractError(
             f"{where}: {which} grad, although parameters behind it do"
             "\n  cause: something inside runs under no_grad() or inference_mode(), or detaches"
             "\n  do: move that out of the call, or freeze what is not to be trained"
         )
+
+
+def _has_graph(outputs: object) -> bool:
+    return any(tensor.requires_grad for _, tensor in walk_tensors(outputs, ""))
 
 
 def _signature(method: Callable[..., Any]) -> inspect.Signature:
@@ -273,6 +272,32 @@ def _name(method: Any) -> str:  # noqa: ANN401 - anything that is called
     return str(getattr(getattr(method, "func", method), "__name__", type(method).__name__))
 
 
+def _bound(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound
+
+
+def _checked(name: str, holder: object, bound: inspect.BoundArguments) -> inspect.BoundArguments:
+    """Return the arguments to call with: ordinary tensors, where something is to be trained."""
+    parameters, leaves = _parameters(holder, bound), _leaves(_inputs(bound))
+    if not _trains(parameters, leaves):
+        return bound
+    _require_grad_mode(name)
+    _require_ordinary_parameters(name, parameters or {})
+    found = _inference_tensors(leaves)
+    if found:
+        warnings.warn(_message(name, found), InferenceTensorWarning, stacklevel=3)
+        bound.arguments.update(replace_tensors(_inputs(bound), _ordinary))
+    return bound
+
+
+def _inputs(bound: inspect.BoundArguments) -> dict[str, Any]:
+    return {name: value for name, value in bound.arguments.items() if name != "self"}
+
+
 def _leaves(named: Mapping[str, object]) -> list[tuple[str, object]]:
     return [leaf for name, value in named.items() for leaf in walk_leaves(value, name)]
 
@@ -281,8 +306,9 @@ def _inference_tensors(leaves: Leaves) -> dict[str, torch.Tensor]:
     return {path: leaf for path, leaf in leaves if is_tensor(leaf) and leaf.is_inference()}
 
 
-def _parameters(leaves: Leaves) -> dict[str, torch.Tensor] | None:
+def _parameters(holder: object, bound: inspect.BoundArguments) -> dict[str, torch.Tensor] | None:
     """Collect the parameters of what trains; None where nothing has any."""
+    leaves = _leaves(_inputs(bound) | {"self": bound.arguments.get("self", holder)})
     owners = {id(leaf): (path, leaf) for path, leaf in leaves if has_parameters(leaf)}
     named = [(path, _materialised(owner)) for path, owner in owners.values()]
     trained = [(path, own) for path, own in named if any(p.requires_grad for p in own.values())]
@@ -311,7 +337,7 @@ def _require_grad_mode(method: str) -> None:
 
 
 def _require_ordinary_parameters(method: str, parameters: Mapping[str, torch.Tensor]) -> None:
-    bad = [name for name, p in parameters.items() if p.is_inference() or not _has_version(p)]
+    bad = [name for name, p in parameters.items() if not is_trackable(p)]
     if bad:
         others = f" and {len(bad) - 2} more" if bad[2:] else ""
         raise ContractError(
@@ -319,14 +345,6 @@ def _require_ordinary_parameters(method: str, parameters: Mapping[str, torch.Ten
             f"\n  {', '.join(bad[:2])}{others}"
             "\n  do: build, move and load the module outside inference mode, then the optimizer"
         )
-
-
-def _has_version(parameter: torch.Tensor) -> bool:
-    """Tell whether autograd can track writes: a tensor born in inference mode never lets it."""
-    try:
-        return parameter._version >= 0  # noqa: SLF001 - torch has no public name for it
-    except RuntimeError:
-        return False
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import torch
 from torch.nn.parameter import is_lazy
 
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})  # a fast way past most
+ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})  # a fast way past most
 
 
 def walk_tensors(value: object, path: str) -> Iterator[tuple[str, torch.Tensor]]:
@@ -31,7 +31,7 @@ def walk_leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
     pending = [(path, value)]
     while pending:
         path, value = pending.pop()
-        children = _children(value)
+        children = children_of(value)
         if children is None:
             yield path, value
         elif id(value) not in entered:
@@ -118,7 +118,7 @@ def _replaced(
 ) -> Any:  # noqa: ANN401 - as the value
     if isinstance(value, torch.Tensor):
         return replace(value) if is_tensor(value) else value
-    old = [child for _, child in _children(value) or ()]
+    old = [child for _, child in children_of(value) or ()]
     new = [replace_tensors(child, replace, replaced) for child in old]
     unchanged = all(before is after for before, after in zip(old, new, strict=True))
     return value if unchanged else _rebuild(value, new)
@@ -129,9 +129,9 @@ def has_parameters(value: object) -> bool:
     return callable(getattr(value, "named_parameters", None)) and not isinstance(value, type)
 
 
-def _children(value: Any) -> list[tuple[str, Any]] | None:  # noqa: ANN401 - any nesting
+def children_of(value: Any) -> list[tuple[str, Any]] | None:  # noqa: ANN401 - any nesting
     """List how the path goes on (`.h`, `[0]`, `["op"]`), and to what; None for no container."""
-    if type(value) in _ATOMS or isinstance(value, torch.Tensor) or has_parameters(value):
+    if type(value) in ATOMS or isinstance(value, torch.Tensor) or has_parameters(value):
         return None
     if isinstance(value, Mapping):
         return [(f'["{k}"]' if isinstance(k, str) else f"[{k!r}]", v) for k, v in value.items()]
@@ -168,7 +168,7 @@ def _rebuild(value: Any, children: list[Any]) -> Any:  # noqa: ANN401 - any nest
         for index, child in enumerate(children):
             rebuilt[index] = child
     else:
-        for (path, _), child in zip(_children(value) or (), children, strict=True):
+        for (path, _), child in zip(children_of(value) or (), children, strict=True):
             object.__setattr__(rebuilt, path[1:], child)  # frozen ones too
     return rebuilt
 
