@@ -189,10 +189,10 @@ class EpisodicLSTM(nn.LSTM):
         """
         batch, time, _ = sequences.shape
         state = self._state_before(batch, hidden, episode_starts)
-        time_major = partial(_from_time_major, time=time)
         if time == 1:
             outputs, state = self._run_cells(sequences[:, 0], state)
-            return InLanes(outputs, time_major, state)
+            return InLanes(outputs, _one_step, state)
+        time_major = partial(_from_time_major, time=time)
         plan = EpisodePlan(episode_starts) if torch.is_tensor(episode_starts) else episode_starts
         if plan is None or not plan.resets:
             outputs, state = self._run_rows(sequences, state)
@@ -276,9 +276,10 @@ class EpisodicLSTM(nn.LSTM):
         if starts is None:
             return HiddenState(*hidden)
         device = hidden[0].device
-        first = (
-            starts.first(device) if isinstance(starts, EpisodePlan) else starts[:, :1].to(device)
-        )
+        first = (starts.episode_starts if isinstance(starts, EpisodePlan) else starts)[:, :1]
+        if first.is_cpu and not first.any():  # as in most steps of a rollout
+            return HiddenState(*hidden)
+        first = starts.first(device) if isinstance(starts, EpisodePlan) else first.to(device)
         if not self.learns_initial_state:
             return HiddenState(*(part.masked_fill(first, 0) for part in hidden))
         initial = self.initial_state(batch_size)
@@ -293,9 +294,11 @@ class EpisodicLSTM(nn.LSTM):
         for layer, weights in enumerate(self.all_weights):
             if layer:
                 features = nn.functional.dropout(features, self.dropout, self.training)
-            before = (state.h[layer].to(features.dtype), state.c[layer].to(features.dtype))
+            before = [part.select(0, layer).to(features.dtype) for part in state]
             features, c = torch.lstm_cell(features, before, *weights)
             after.append((features, c))
+        if len(after) == 1:
+            return features, HiddenState(features.unsqueeze(0), after[0][1].unsqueeze(0))
         h, c = (torch.stack(part) for part in zip(*after, strict=True))
         return features, HiddenState(h, c)
 
@@ -362,6 +365,10 @@ class EpisodicLSTM(nn.LSTM):
             batch_first=False,
         )
         return outputs.flatten(0, 1), (h, c)
+
+
+def _one_step(places: torch.Tensor) -> torch.Tensor:
+    return places.unsqueeze(1)
 
 
 def _from_time_major(places: torch.Tensor, time: int) -> torch.Tensor:

@@ -6,8 +6,7 @@ import math
 import operator
 import reprlib
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -25,8 +24,7 @@ INDEX_DTYPES = frozenset(
 LARGEST_SIZE = 2**31 - 1  # kernels index with 32 bits
 
 
-@dataclass(frozen=True)
-class InputChecks:
+class InputChecks(NamedTuple):
     """The shapes, types and values that one bundle accepts.
 
     Attributes:
@@ -197,11 +195,16 @@ def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> 
     if not is_dense(value):
         kind = "dense tensor" if isinstance(value, torch.Tensor) else "torch.Tensor"
         raise TypeError(f"{name}: expected a {kind}, got {describe(value)}.")
-    wanted = [size if size is not None else got for size, got in zip(shape.values(), value.shape)]  # noqa: B905 - the ranks may differ
-    if list(value.shape) != wanted or value.dim() != len(shape):
+    sizes = tuple(shape.values())
+    if value.shape != sizes and not _fits(value.shape, sizes):
         described = ", ".join(d if size is None else f"{d}={size}" for d, size in shape.items())
         raise ValueError(f"{name}: expected shape [{described}], got {list(value.shape)}.")
     return value
+
+
+def _fits(shape: torch.Size, sizes: tuple[int | None, ...]) -> bool:
+    same_rank = len(shape) == len(sizes)
+    return same_rank and all(size in {None, got} for size, got in zip(sizes, shape, strict=True))
 
 
 def require_heads(

@@ -368,11 +368,11 @@ class LSTMPolicyBundle(NetworkHolder):
         if starts is None:
             starts = features.new_zeros(features.shape[0], dtype=torch.bool)
         logits, value, state = self._run(
-            checks.features(features)[:, None],
+            checks.features(features).unsqueeze(1),
             checks.hidden(hidden),
-            checks.episode_starts(starts)[:, None],
+            checks.episode_starts(starts).unsqueeze(1),
         )
-        return logits[:, 0], value[:, 0], state, masks
+        return logits.squeeze(1), value.squeeze(1), state, masks
 
     def _sequences(
         self,
@@ -402,9 +402,10 @@ class LSTMPolicyBundle(NetworkHolder):
             self._require_one_place()
             raise
         # Autocast leaves them in half precision: too coarse for states to store and for ratios.
-        dtype = self.dtype
-        logits, value, h, c = (tensor.to(dtype) for tensor in (logits, value, *state))
-        return logits, value, HiddenState(h, c)
+        if logits.dtype != self.dtype:
+            logits, value, h, c = (tensor.to(self.dtype) for tensor in (logits, value, *state))
+            state = HiddenState(h, c)
+        return logits, value, state
 
     def _require_known_state(self, hidden: HiddenState | None, plan: EpisodePlan | None) -> None:
         """Refuse or report a training call whose first states are not the rollout's (C5)."""
