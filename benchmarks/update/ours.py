@@ -30,16 +30,18 @@ class Ours:
         """Make one update."""
         plan = EpisodePlan(self.workload.starts)
         for _ in range(EPOCHS):
-            for rows in self.workload.minibatches():
-                self.minibatch(rows, plan)
+            parts = self.workload.minibatches()
+            plans = plan.split(parts, self.bundle.device, learned=False)
+            for rows, plan_of_rows in zip(parts, plans, strict=True):
+                self.minibatch(rows, plan_of_rows)
 
     def minibatch(self, rows: torch.Tensor, plan: EpisodePlan) -> None:
-        """Train on some rows."""
+        """Train on some rows, of which `plan` is the plan."""
         result = self.bundle.evaluate_actions(
             self.workload.features[rows],
             {"action": self.workload.actions[rows]},
             hidden=HiddenState(*(part[:, rows] for part in self.hidden)),
-            episode_starts=plan.rows(rows),
+            episode_starts=plan,
         )
         log_prob, entropy = result.joint_log_prob, result.joint_entropy
         descend(self.optimizer, ppo_loss(log_prob, entropy, result.value, self.workload, rows))

@@ -357,4 +357,5 @@ def test_packing_places_every_step_once_and_keeps_room_for_separators(case: dict
     assert (real[:, -1] == (steps - 1) * layout.lanes + layout.last).all()
     assert steps <= time + (2 if case["learned"] else 1) * int(case["starts"][:, 1:].sum(1).max())
     for place in real[:, 1:][case["starts"][:, 1:]].tolist():
-        assert place < layout.lanes or layout.kind[place - layout.lanes] == 2
+        assert place < layout.lanes or layout.kind[place - layout.lanes] == 1 + case["learned"]
+    assert EpisodePlan(case["starts"]).episode_starts.equal(case["starts"])

@@ -23,7 +23,7 @@ from tamiyo_rl.contract.nesting import (
     walk_leaves,
     walk_tensors,
 )
-from tamiyo_rl.contract.ordinary import all_ordinary, is_trackable
+from tamiyo_rl.contract.ordinary import all_ordinary, any_requires_grad, is_trackable
 from tamiyo_rl.contract.origin import origin_of
 from tamiyo_rl.contract.trace import travel_of
 
@@ -231,7 +231,7 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
         else:
             checked = _checked(name, holder, _bound(signature, args, kwargs))
             outputs = method(*checked.args, **checked.kwargs)
-        if not _has_graph(outputs) and _parameters(holder, _bound(signature, args, kwargs)):
+        if not any_requires_grad(outputs) and _parameters(holder, _bound(signature, args, kwargs)):
             require_graph(f"{name}()", "no output requires", outputs)
         return outputs
 
@@ -241,16 +241,12 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
 def require_graph(where: str, which: str, outputs: object) -> None:
     """Raise `ContractError` if `outputs` hold tensors, and none of them requires grad (C8)."""
     tensors = [t for _, t in walk_tensors(outputs, "") if t.is_floating_point() or t.is_complex()]
-    if tensors and not _has_graph(tensors):
+    if tensors and not any_requires_grad(tensors):
         raise ContractError(
             f"{where}: {which} grad, although parameters behind it do"
             "\n  cause: something inside runs under no_grad() or inference_mode(), or detaches"
             "\n  do: move that out of the call, or freeze what is not to be trained"
         )
-
-
-def _has_graph(outputs: object) -> bool:
-    return any(tensor.requires_grad for _, tensor in walk_tensors(outputs, ""))
 
 
 def _signature(method: Callable[..., Any]) -> inspect.Signature:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from types import SimpleNamespace
 from typing import Any, TypeGuard
 
@@ -37,6 +37,26 @@ def walk_leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
         elif id(value) not in entered:
             entered[id(value)] = value
             pending += [(path + step, child) for step, child in reversed(children)]
+
+
+def leaves(values: Iterable[object]) -> Iterator[Any]:
+    """Yield what `walk_leaves` yields, without the paths, in another order, and in less time."""
+    entered: dict[int, object] = {}
+    pending = list(values)
+    while pending:
+        value = pending.pop()
+        if isinstance(value, torch.Tensor) or type(value) in ATOMS or has_parameters(value):
+            yield value
+            continue
+        if id(value) in entered:
+            continue
+        entered[id(value)] = value
+        if isinstance(value, tuple | list):
+            pending += value
+        elif (children := children_of(value)) is None:
+            yield value
+        else:
+            pending += [child for _, child in children]
 
 
 def replace_tensors(

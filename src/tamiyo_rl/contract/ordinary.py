@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch.nn.parameter import is_lazy
 
-from tamiyo_rl.contract.nesting import ATOMS, children_of, has_parameters, is_tensor
-
-# More than this is left to the full look; a container that holds itself has no end.
-MOST_VALUES = 1000
+from tamiyo_rl.contract.nesting import has_parameters, is_tensor, leaves
 
 
 def all_ordinary(values: Iterable[object]) -> bool:
     """Tell whether no tensor in any nesting of `values` is or was an inference tensor.
 
-    Of modules the parameters count alone. More than `MOST_VALUES` values count as not ordinary.
+    Of modules the parameters count alone.
 
     Examples:
         ```python
@@ -34,29 +30,26 @@ def all_ordinary(values: Iterable[object]) -> bool:
         True False
         ```
     """
-    pending = list(values)
-    for _ in range(MOST_VALUES):
-        if not pending:
-            return True
-        value: Any = pending.pop()
-        if is_tensor(value):
-            if value.is_inference():
+    for leaf in leaves(values):
+        if is_tensor(leaf):
+            if leaf.is_inference():
                 return False
-        elif has_parameters(value):
-            if not all(is_trackable(p) for _, p in value.named_parameters()):
-                return False
-        elif isinstance(value, tuple | list):
-            pending += value
-        elif type(value) not in ATOMS:
-            pending += [child for _, child in children_of(value) or ()]
-    return False
+        elif has_parameters(leaf) and not all(is_trackable(p) for _, p in leaf.named_parameters()):
+            return False
+    return True
+
+
+def any_requires_grad(values: object) -> bool:
+    """Tell whether a tensor in any nesting of `values` requires grad."""
+    return any(is_tensor(leaf) and leaf.requires_grad for leaf in leaves([values]))
 
 
 def is_trackable(parameter: torch.Tensor) -> bool:
-    """Tell whether autograd can track writes: a tensor born in inference mode never lets it."""
-    if is_lazy(parameter):
-        return True
+    """Tell whether autograd can track writes, as it cannot if inference mode made the tensor."""
     try:
-        return not parameter.is_inference() and parameter._version >= 0  # noqa: SLF001 - torch has no public name for it
+        tracked = parameter._version >= 0  # noqa: SLF001 - torch has no public name for it
+        return tracked and not parameter.is_inference()
     except RuntimeError:
         return False
+    except ValueError:
+        return is_lazy(parameter)  # it holds nothing yet

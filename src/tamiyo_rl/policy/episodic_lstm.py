@@ -275,13 +275,15 @@ class EpisodicLSTM(nn.LSTM):
                 )
         if starts is None:
             return HiddenState(*hidden)
-        device = hidden[0].device
-        first = (starts.episode_starts if isinstance(starts, EpisodePlan) else starts)[:, :1]
-        if first.is_cpu and not first.any():  # as in most steps of a rollout
+        if not self.learns_initial_state and _none_starts(starts):
             return HiddenState(*hidden)
-        first = starts.first(device) if isinstance(starts, EpisodePlan) else first.to(device)
+        device = hidden[0].device
+        first = (
+            starts.first(device) if isinstance(starts, EpisodePlan) else starts[:, :1].to(device)
+        )
         if not self.learns_initial_state:
             return HiddenState(*(part.masked_fill(first, 0) for part in hidden))
+        # Also where no row starts: DistributedDataParallel wants every parameter in the graph.
         initial = self.initial_state(batch_size)
         h, c = (torch.where(first, new, old) for new, old in zip(initial, hidden, strict=True))
         return HiddenState(h, c)
@@ -332,7 +334,7 @@ class EpisodicLSTM(nn.LSTM):
         if not self.learns_initial_state:
             h, c = (nn.functional.pad(part, (0, 0, 0, layout.lanes - rows)) for part in state)
             return HiddenState(h, c)
-        fresh = layout.fresh[rows:, None]
+        fresh = layout.fresh[rows:, None]  # type: ignore[index]  # there is one, as a state is learned
         h, c = (
             torch.cat([given, torch.where(fresh, initial, torch.zeros_like(initial))], dim=1)
             for given, initial in zip(state, self._initial_state(layout.lanes - rows), strict=True)
@@ -365,6 +367,13 @@ class EpisodicLSTM(nn.LSTM):
             batch_first=False,
         )
         return outputs.flatten(0, 1), (h, c)
+
+
+def _none_starts(starts: torch.Tensor | EpisodePlan) -> bool:
+    """Tell whether no row starts an episode at step 0, as far as the CPU knows."""
+    if isinstance(starts, EpisodePlan):
+        return len(starts.continued_rows) == starts.shape[0]
+    return starts.is_cpu and not starts[:, 0].any()
 
 
 def _one_step(places: torch.Tensor) -> torch.Tensor:

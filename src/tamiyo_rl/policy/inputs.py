@@ -79,7 +79,8 @@ class InputChecks(NamedTuple):
     def plan(self, starts: object) -> EpisodePlan | None:
         """Return the plan of the episode starts, made here where a tensor was given."""
         if isinstance(starts, EpisodePlan):
-            require_shape("episode_starts", starts.episode_starts, self._shape())
+            if starts.shape != self.steps:
+                require_shape("episode_starts", starts.episode_starts, self._shape())
             return starts
         return None if starts is None else EpisodePlan(self.episode_starts(starts))
 
@@ -128,6 +129,8 @@ class InputChecks(NamedTuple):
             raise TypeError(f"{path}: expected an integer dtype, got {action.dtype}. Use .long().")
         self._require_device(path, action)
         index = action.long()
+        if not self.read_values or index.is_meta or index.clamp(0, size - 1).equal(index):
+            return
         in_range = (index >= 0) & (index < size)
         self._require(path, index, in_range, f"indices from 0 to {size - 1}")
 

@@ -128,6 +128,7 @@ class RolloutBuffer:
         flags = partial(torch.zeros, dtype=torch.bool, device=device)
         layers, _, width = bundle.initial_hidden(1).h.shape
         self._action_dims = dict(bundle.action_dims)
+        self._learns_initial_hidden = getattr(bundle, "learn_initial_hidden", False)
         self._checks = InputChecks(
             feature_dim=bundle.feature_dim,
             action_dims=bundle.action_dims,
@@ -366,10 +367,12 @@ class RolloutBuffer:
     def _take_in_turn(
         self, parts: Iterable[torch.Tensor], plan: EpisodePlan
     ) -> Iterator[RolloutBatch]:
-        for rows in parts:
+        parts = list(parts)
+        plans = plan.split(parts, self._numbers.device, learned=self._learns_initial_hidden)
+        for rows, plan_of_rows in zip(parts, plans, strict=True):
             if self._finished_plan() is not plan:
                 raise ValueError("minibatches: expected the rollout they came from, got another.")
-            yield self._gather(rows, plan)
+            yield self._gather(rows, plan_of_rows)
 
     def _finished_plan(self) -> EpisodePlan:
         if self._plan is None:
@@ -387,7 +390,7 @@ class RolloutBuffer:
             actions=dict(zip(self._action_dims, map(take, self._actions), strict=True)),
             masks=self._masks_by_head(take(self._masks)) if self._masked else None,
             hidden=HiddenState(h, c),
-            episode_starts=plan.rows(rows),
+            episode_starts=plan,
             log_prob=take(self._numbers[LOG_PROB]),
             value=value,
             advantages=advantages,
