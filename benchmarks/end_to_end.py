@@ -23,7 +23,7 @@ from benchmarks.delayed_recall import DelayedRecall
 from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_cartpole_without_velocities
 
-ENVIRONMENTS, SEEDS, WINDOW = 8, (0, 1, 2), 20
+SEEDS, WINDOW = (0, 1, 2), 20
 
 
 class Task(NamedTuple):
@@ -32,15 +32,17 @@ class Task(NamedTuple):
     Attributes:
         solved_at: The mean return.
         limit: Steps after which training is given up.
-        make_vector: Makes the environments for us.
-        make_single: Makes one environment for sb3-contrib, which puts eight side by side.
+        make_vector: Makes so many environments for us.
+        make_single: Makes one environment for sb3-contrib, which puts them side by side.
+        num_envs: Environments of ours.
         ours: Settings of ours that are not the defaults.
     """
 
     solved_at: float
     limit: int
-    make_vector: Callable[[], VectorEnv[Any, Any, Any]]
+    make_vector: Callable[[int], VectorEnv[Any, Any, Any]]
     make_single: Callable[[], gymnasium.Env[Any, Any]]
+    num_envs: int
     ours: dict[str, Any]
 
 
@@ -56,29 +58,35 @@ class WithoutVelocities(gymnasium.ObservationWrapper[Any, Any, Any]):
         return observation[[0, 2]]
 
 
-# Those of RL Baselines3 Zoo for `CartPoleNoVel-v1`: one minibatch of 8 x 32 steps.
-ZOO = {
-    "num_steps": 32,
-    "sequence_length": 32,
-    "num_minibatches": 1,
-    "epochs": 20,
-    "gamma": 0.98,
-    "gae_lambda": 0.8,
-}
+# Ours were chosen among some twenty on seeds 10 to 13, which are not those of the record.
 TASKS = {
     "CartPole without velocities": Task(
         solved_at=475.0,
         limit=150_000,
-        make_vector=lambda: make_cartpole_without_velocities(ENVIRONMENTS),
+        make_vector=make_cartpole_without_velocities,
         make_single=WithoutVelocities,
-        ours={},
+        num_envs=32,
+        ours={
+            "num_steps": 64,
+            "num_minibatches": 8,
+            "epochs": 6,
+            "gae_lambda": 0.9,
+            "learning_rate": 2e-3,
+        },
     ),
     "delayed recall": Task(
         solved_at=0.95,
         limit=150_000,
-        make_vector=lambda: SyncVectorEnv([DelayedRecall] * ENVIRONMENTS),
+        make_vector=lambda num_envs: SyncVectorEnv([DelayedRecall] * num_envs),
         make_single=DelayedRecall,
-        ours=ZOO,
+        num_envs=16,
+        ours={
+            "num_steps": 32,
+            "num_minibatches": 2,
+            "gamma": 0.98,
+            "gae_lambda": 0.8,
+            "learning_rate": 2e-3,
+        },
     ),
 }
 
@@ -102,7 +110,7 @@ class Outcome(NamedTuple):
 def train_ours(task: Task, seed: int) -> Iterator[tuple[int, float]]:
     """Train with the settings of the task, yielding steps and mean return."""
     torch.manual_seed(seed)
-    envs = RecordEpisodeStatistics(task.make_vector(), buffer_length=WINDOW)
+    envs = RecordEpisodeStatistics(task.make_vector(task.num_envs), buffer_length=WINDOW)
     bundle = LSTMPolicyBundle.from_spaces(
         envs.single_observation_space, envs.single_action_space, hidden_dim=64
     )
@@ -117,7 +125,7 @@ def train_sb3(task: Task, seed: int) -> Iterator[tuple[int, float]]:
 
     They are those of `CartPoleNoVel-v1` in RL Baselines3 Zoo, `hyperparams/ppo_lstm.yml`.
     """
-    envs = VecNormalize(make_vec_env(task.make_single, ENVIRONMENTS, seed=seed), gamma=0.98)
+    envs = VecNormalize(make_vec_env(task.make_single, 8, seed=seed), gamma=0.98)
     policy = {
         "ortho_init": False,
         "activation_fn": nn.ReLU,

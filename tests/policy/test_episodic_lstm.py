@@ -200,6 +200,21 @@ def test_a_plan_stands_in_for_the_starts() -> None:
     assert by_plan.equal(by_starts)
 
 
+def test_plans_of_minibatches_are_those_of_their_rows_and_keep_their_layouts() -> None:
+    starts = torch.rand(6, 9) < 0.3
+    parts = torch.randperm(6).split(2)
+    whole, device = EpisodePlan(starts), torch.device("cpu")
+    for part, plan in zip(parts, whole.split(parts, device, learned=True), strict=True):
+        assert plan.episode_starts.equal(starts[part])
+        layout = plan.layout(device, learned=True)
+        assert plan.layout(device, learned=True) is layout
+        assert plan.layout(device, learned=False) is not layout
+        expected = EpisodePlan(starts[part]).layout(device, learned=True)
+        torch.testing.assert_close(tuple(layout), tuple(expected), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="index: expected an int64 tensor"):
+        whole.split([torch.tensor([6])], device, learned=False)
+
+
 @pytest.mark.clause("C6")
 def test_a_plan_made_under_inference_mode_serves_training_and_shares_nothing() -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True)
@@ -338,8 +353,10 @@ def test_other_arguments_are_refused_by_name() -> None:
 
 def test_a_plan_copied_under_inference_mode_serves_training() -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True, learn_initial_state=True)
+    laid_out = EpisodePlan(torch.tensor([[True, False, True]]))
+    laid_out.layout(torch.device("cpu"), learned=True)
     with torch.inference_mode():
-        plan = copy.deepcopy(EpisodePlan(torch.tensor([[True, False, True]])))
+        plan = copy.deepcopy(laid_out)
     hidden = HiddenState(torch.zeros(1, 1, 8), torch.zeros(1, 1, 8))
     lstm(torch.randn(1, 3, 4), hidden, plan)[0].sum().backward()
 
