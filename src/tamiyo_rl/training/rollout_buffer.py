@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from tamiyo_rl.policy.episode_plan import EpisodePlan
-from tamiyo_rl.policy.inputs import InputChecks, require_heads, require_positive, require_shape
-from tamiyo_rl.policy.protocol import ActionResult, HeadTensors, HiddenState, PolicyBundle, joint
+from tamiyo_rl.policy.inputs import InputChecks, require_positive
+from tamiyo_rl.policy.protocol import ActionResult, HeadTensors, HiddenState, PolicyBundle
 from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.gae import generalized_advantages
+from tamiyo_rl.training.step_checks import StepChecks
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -139,6 +140,7 @@ class RolloutBuffer:
             read_values=True,
             steps=(self.num_envs,),
         )
+        self._step_checks = StepChecks(self._checks)
         self._features = floats(*shape, bundle.feature_dim)
         self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
         self._actions = flags(len(bundle.action_dims), *shape).long()
@@ -208,59 +210,13 @@ class RolloutBuffer:
         row = (
             checks.step_features(features),
             torch.stack(list(checks.actions(result.action, given).values())),
-            self._row_of_numbers(result, rewards, final_values),
-            self._row_of_flags(terminated, truncated, valid, has_final=final_values is not None),
+            self._step_checks.numbers(result, rewards, final_values),
+            self._step_checks.flags(
+                terminated, truncated, valid, has_final=final_values is not None
+            ),
             checks.episode_starts(episode_starts),
         )
         self._write(row, None if given is None else torch.cat(list(given.values()), dim=-1), state)
-
-    def _row_of_numbers(
-        self, result: ActionResult, rewards: ArrayLike, final_values: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Return finite numbers `[4, B]`."""
-        value = result.value
-        final = value if final_values is None else final_values  # unread unless an episode ended
-        log_prob = self._joint_log_prob(result)
-        return self._finite(log_prob=log_prob, value=value, rewards=rewards, final_values=final)
-
-    def _joint_log_prob(self, result: ActionResult) -> torch.Tensor:
-        by_head = require_heads("log_prob", result.log_prob, self._checks.action_dims)
-        return joint({name: self._row(f'log_prob["{name}"]', p) for name, p in by_head.items()})
-
-    def _finite(self, **named: ArrayLike | torch.Tensor) -> torch.Tensor:
-        """Stack numbers `[B]`, finite in the type of the buffer."""
-        rows = torch.stack([self._row(*item).to(self._numbers) for item in named.items()])
-        if not rows.is_meta and not rows.isfinite().all():
-            number, place = (~rows.isfinite()).nonzero()[0].tolist()
-            raise ValueError(
-                f"{list(named)[number]}: expected finite numbers, got {rows[number, place]} in "
-                f"environment {place}."
-            )
-        return rows
-
-    def _row(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
-        """Return one number or flag for each environment, `[B]`."""
-        row = _as_tensor(name, value)
-        if name == "valid" and row.dim() == 0:
-            row = row.expand(self.num_envs)
-        row = require_shape(name, row, {"batch": self.num_envs})
-        if row.is_complex() or row.is_meta > self._numbers.is_meta:
-            raise TypeError(f"{name}: expected real numbers, got {row.dtype} on {row.device}.")
-        return row
-
-    def _row_of_flags(
-        self, terminated: ArrayLike, truncated: ArrayLike, valid: ArrayLike, *, has_final: bool
-    ) -> torch.Tensor:
-        """Return flags `[4, B]`."""
-        ends = self._flag("terminated", terminated), self._flag("truncated", truncated)
-        final = ends[0] | ends[1] if has_final else torch.zeros_like(ends[0])
-        return torch.stack([*ends, self._flag("valid", valid), final])
-
-    def _flag(self, name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
-        row = self._row(name, value)
-        if row.dtype != torch.bool:
-            raise TypeError(f"{name}: expected bool, got {row.dtype}. Convert with .bool().")
-        return row.to(self._flags.device)
 
     def _write(
         self, row: tuple[torch.Tensor, ...], masks: torch.Tensor | None, state: HiddenState
@@ -303,7 +259,7 @@ class RolloutBuffer:
             )
         require_number("gamma", gamma, 0, 1)
         require_number("gae_lambda", gae_lambda, 0, 1)
-        (last,) = self._finite(last_values=last_values)
+        (last,) = self._step_checks.finite(last_values=last_values)
         _, value, rewards, final_value = self._numbers
         terminated, truncated, _, final = self._flags
         following = torch.cat([value[:, 1:], last[:, None]], dim=1)
@@ -405,12 +361,3 @@ class RolloutBuffer:
     def _take(self, stored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Gather rows of `[B, T, ...]` cut into sequences: a copy."""
         return stored.view(self.num_rows, self.sequence_length, *stored.shape[2:])[index]
-
-
-def _as_tensor(name: str, value: ArrayLike | torch.Tensor) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        return value
-    try:
-        return torch.as_tensor(value, device="cpu")
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise TypeError(f"{name}: expected numbers, got {value!r}.") from error
