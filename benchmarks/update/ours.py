@@ -30,7 +30,8 @@ class Ours:
         """Make one update."""
         plan = EpisodePlan(self.workload.starts)
         for _ in range(EPOCHS):
-            parts = self.workload.minibatches()
+            # In order: all rows in one minibatch are then planned once.
+            parts = [rows.sort().values for rows in self.workload.minibatches()]
             plans = plan.split(parts, self.bundle.device, learned=False)
             for rows, plan_of_rows in zip(parts, plans, strict=True):
                 self.minibatch(rows, plan_of_rows)

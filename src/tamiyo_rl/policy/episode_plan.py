@@ -103,7 +103,7 @@ class EpisodePlan:
         return starts
 
     def rows(self, index: torch.Tensor) -> EpisodePlan:
-        """Return the plan of some rows of the batch.
+        """Return the plan of some rows of the batch; of all in their order it is this one.
 
         Args:
             index: `[b]` int64, the rows.
@@ -118,10 +118,11 @@ class EpisodePlan:
             raise ValueError(f"{expected} none.")
         some = copy.copy(self)
         try:
-            some._rows = [self._rows[row] for row in index.tolist()]  # noqa: SLF001 - of this class
+            chosen = index.tolist()
+            some._rows = [self._rows[row] for row in chosen]  # noqa: SLF001 - of this class
         except (IndexError, NotImplementedError) as error:  # out of range, or on `meta`
             raise ValueError(f"{expected} {error}.") from error
-        return some
+        return self if chosen == list(range(len(self._rows))) else some
 
     def split(
         self, parts: Iterable[torch.Tensor], device: torch.device, *, learned: bool

@@ -279,6 +279,8 @@ class RolloutBuffer:
     ) -> Iterator[RolloutBatch]:
         """Yield the rows in random order, in `count` minibatches of equal size.
 
+        One minibatch of all rows keeps their order, so that their episodes are planned once.
+
         Args:
             count: Minibatches, a divisor of the number of rows.
             generator: CPU generator of the order; None for PyTorch's default one.
@@ -295,6 +297,8 @@ class RolloutBuffer:
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"generator: expected a torch.Generator or None, got {generator!r}.")
         order = torch.randperm(self.num_rows, generator=generator, device="cpu")
+        if count == 1:
+            order = order.sort().values
         return self._take_in_turn(order.chunk(count), plan)
 
     def sequences(self) -> Iterator[RolloutBatch]:
