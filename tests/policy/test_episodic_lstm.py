@@ -226,6 +226,16 @@ def test_a_plan_made_under_inference_mode_serves_training_and_shares_nothing() -
     assert plan.resets == 1
 
 
+@pytest.mark.parametrize("time", [1, 3])
+def test_outputs_and_state_share_no_memory(time: int) -> None:
+    lstm = EpisodicLSTM(4, 8, batch_first=True)
+    starts = torch.zeros(2, time, dtype=torch.bool)
+    outputs, (h, _) = lstm(torch.randn(2, time, 4), episode_starts=starts)
+    expected = h.detach().clone()
+    outputs.detach().zero_()
+    assert h.equal(expected)
+
+
 def test_dropout_works_between_layers_and_is_off_in_eval() -> None:
     torch.manual_seed(0)
     lstm = EpisodicLSTM(4, 8, 2, dropout=0.5, batch_first=True)

@@ -127,7 +127,7 @@ class EpisodePlan:
     def split(
         self, parts: Iterable[torch.Tensor], device: torch.device, *, learned: bool
     ) -> list[EpisodePlan]:
-        """Return the plans of all minibatches of an epoch, with their layouts made.
+        """Return the plans of the minibatches of an epoch, with their layouts made.
 
         Made at once they take a fraction of the time that they take one by one between training
         steps, which drive what Python needs out of the processor's caches.

@@ -299,8 +299,6 @@ class EpisodicLSTM(nn.LSTM):
             before = [part.select(0, layer).to(features.dtype) for part in state]
             features, c = torch.lstm_cell(features, before, *weights)
             after.append((features, c))
-        if len(after) == 1:
-            return features, HiddenState(features.unsqueeze(0), after[0][1].unsqueeze(0))
         h, c = (torch.stack(part) for part in zip(*after, strict=True))
         return features, HiddenState(h, c)
 

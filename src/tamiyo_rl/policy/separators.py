@@ -8,7 +8,6 @@ that writes a learned initial state over the zeroed one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -70,7 +69,7 @@ def augmented_weights(
     """
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (w_hh.new_zeros(w_hh.shape[0]),) * 2
-    columns = [_zeroing_column(w_hh.shape[1], w_hh.dtype, w_hh.device)]
+    columns = [_zeroing_column(w_hh)]
     if learned is not None:
         # The cell and output gates take their bias from the column of the real steps, so that
         # nothing has to cancel it where the state is written: in TF32 it would not cancel.
@@ -108,12 +107,10 @@ def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:
     return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
 
 
-@cache
-@torch.inference_mode(mode=False)
-def _zeroing_column(hidden: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+def _zeroing_column(weight: torch.Tensor) -> torch.Tensor:
     """Weights `[4H]` that close the input, forget and output gates."""
-    gates = torch.full((4, hidden), -SATURATION, dtype=dtype, device=device)
-    gates[2] = 0  # input, forget, cell, output
+    gates = weight.new_full((4, weight.shape[1]), -SATURATION)  # input, forget, cell, output
+    gates[2] = 0
     return gates.flatten()
 
 
