@@ -111,18 +111,19 @@ class EpisodePlan:
         Raises:
             ValueError: If it is not such a tensor, or holds no row or one that there is not.
         """
-        expected = f"index: expected an int64 tensor [b] of rows, of {len(self._rows)}, got"
-        if not isinstance(index, torch.Tensor) or index.dtype != torch.int64 or index.dim() != 1:
-            raise ValueError(f"{expected} {reprlib.repr(index)}.")
-        if not len(index):
-            raise ValueError(f"{expected} none.")
+        is_index = isinstance(index, torch.Tensor) and index.dtype == torch.int64
+        chosen = index.tolist() if is_index and index.dim() == 1 and not index.is_meta else []
+        every = range(len(self._rows))
+        if not chosen or not every.start <= min(chosen) <= max(chosen) < every.stop:
+            raise ValueError(
+                f"index: expected an int64 tensor [b] of rows, of {every.stop}, got "
+                f"{reprlib.repr(index)}."
+            )
+        if chosen == list(every):
+            return self
         some = copy.copy(self)
-        try:
-            chosen = index.tolist()
-            some._rows = [self._rows[row] for row in chosen]  # noqa: SLF001 - of this class
-        except (IndexError, NotImplementedError) as error:  # out of range, or on `meta`
-            raise ValueError(f"{expected} {error}.") from error
-        return self if chosen == list(range(len(self._rows))) else some
+        some._rows = [self._rows[row] for row in chosen]  # noqa: SLF001 - of this class
+        return some
 
     def split(
         self, parts: Iterable[torch.Tensor], device: torch.device, *, learned: bool
