@@ -218,9 +218,9 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
     """
     signature, name = _signature(method), _name(method)
     holder = getattr(method, "__self__", method)  # of a bound method; a module is its own
-    unseen = [p.default for p in signature.parameters.values() if p.default is not p.empty]
-    if has_parameters(holder):
-        unseen.append(holder)
+    defaults = (p.default for p in signature.parameters.values() if p.default is not p.empty)
+    # What the arguments do not show.
+    unseen = [value for value in (*defaults, holder) if not inspect.isroutine(value)]
 
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

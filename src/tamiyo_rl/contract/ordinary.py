@@ -47,9 +47,6 @@ def any_requires_grad(values: object) -> bool:
 def is_trackable(parameter: torch.Tensor) -> bool:
     """Tell whether autograd can track writes, as it cannot if inference mode made the tensor."""
     try:
-        tracked = parameter._version >= 0  # noqa: SLF001 - torch has no public name for it
-        return tracked and not parameter.is_inference()
+        return is_lazy(parameter) or (parameter._version >= 0 and not parameter.is_inference())  # noqa: SLF001 - torch has no public name for it
     except RuntimeError:
         return False
-    except ValueError:
-        return is_lazy(parameter)  # it holds nothing yet
