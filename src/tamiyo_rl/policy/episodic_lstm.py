@@ -21,6 +21,7 @@ from tamiyo_rl.policy.separators import (
     kind_columns,
     remove_separators,
 )
+from tamiyo_rl.policy.uncompiled import uncompiled
 
 
 class InLanes(NamedTuple):
@@ -169,7 +170,7 @@ class EpisodicLSTM(nn.LSTM):
         batch = to_batch(outputs)
         return (batch if self.batch_first else batch.transpose(0, 1)), state
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped
+    @uncompiled
     def forward_in_lanes(
         self,
         sequences: torch.Tensor,

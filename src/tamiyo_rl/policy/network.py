@@ -8,6 +8,7 @@ from torch import nn
 from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.episodic_lstm import EpisodicLSTM
 from tamiyo_rl.policy.protocol import HiddenState
+from tamiyo_rl.policy.uncompiled import uncompiled
 
 
 class FactoredRecurrentActorCritic(nn.Module):
@@ -84,7 +85,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         return result
 
     # The encoder is what compiling pays for; the places of the lanes differ from call to call.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped
+    @uncompiled
     def _recur(
         self,
         encoded: torch.Tensor,
