@@ -8,8 +8,8 @@ import torch
 from sb3_contrib.ppo_recurrent.policies import MlpLstmPolicy
 
 # As in update/torchrl.py, TorchRL and tensordict are not typed.
-from tensordict import TensorDict  # type: ignore[import-untyped]
-from torchrl.modules import set_recurrent_mode  # type: ignore[import-untyped]
+from tensordict import TensorDict  # type: ignore[import-untyped]  # it ships no types
+from torchrl.modules import set_recurrent_mode  # type: ignore[import-untyped]  # it ships no types
 
 from benchmarks.rollout_env import ENVIRONMENTS, RolloutEnv
 from benchmarks.update.sb3 import SB3Env, recurrent_ppo

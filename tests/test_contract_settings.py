@@ -54,7 +54,7 @@ class Setting:
         self, features: torch.Tensor, actions: dict[str, torch.Tensor], **kwargs: object
     ) -> EvalResult:
         with self.context():
-            return self.bundle.evaluate_actions(features, actions, **kwargs)  # type: ignore[arg-type]
+            return self.bundle.evaluate_actions(features, actions, **kwargs)  # type: ignore[arg-type]  # passed on as they came
 
 
 @pytest.fixture(params=SETTINGS)

@@ -100,7 +100,7 @@ runpy.run_path({str(families / "worker.py")!r}, run_name="__main__")
 @pytest.mark.parametrize("name", ["in_no_version", "nn"])
 def test_only_what_pytorch_lacks_is_unsupported(name: str) -> None:
     def missing(lab: Lab) -> dict[str, torch.Tensor]:
-        return {"policy": getattr(torch, name)(lab.no_such_field)}  # type: ignore[attr-defined]
+        return {"policy": getattr(torch, name)(lab.no_such_field)}  # type: ignore[attr-defined]  # it is missing on purpose
 
     case = Crossing(**{**vars(CATALOGUE["hidden.detach"]), "run": missing})
     seen = result_of(case)

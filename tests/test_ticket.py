@@ -85,7 +85,7 @@ def test_the_marker_names_the_method() -> None:
         (step.log_prob["action"], "get_action"),
         (value, "get_value"),
     ):
-        assert tensor._inference_mode_created == f"LSTMPolicyBundle.{method}"  # type: ignore[attr-defined]
+        assert tensor._inference_mode_created == f"LSTMPolicyBundle.{method}"  # type: ignore[attr-defined]  # the marker, as the ticket names it
 
 
 @pytest.mark.clause("C4")

@@ -7,17 +7,17 @@ from typing import Final, Literal
 import torch
 
 # TorchRL and tensordict are not typed (no py.typed); the classes used are thus of type Any.
-from tensordict import TensorDict  # type: ignore[import-untyped]
-from tensordict.nn import TensorDictModule  # type: ignore[import-untyped]
+from tensordict import TensorDict  # type: ignore[import-untyped]  # it ships no types
+from tensordict.nn import TensorDictModule  # type: ignore[import-untyped]  # it ships no types
 from torch import nn
-from torchrl.modules import (  # type: ignore[import-untyped]
+from torchrl.modules import (  # type: ignore[import-untyped]  # it ships no types
     ActorValueOperator,
     LSTMModule,
     ProbabilisticActor,
     ValueOperator,
     set_recurrent_mode,
 )
-from torchrl.objectives import ClipPPOLoss  # type: ignore[import-untyped]
+from torchrl.objectives import ClipPPOLoss  # type: ignore[import-untyped]  # it ships no types
 
 from benchmarks.workload import (
     ACTIONS,

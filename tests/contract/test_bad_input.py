@@ -171,7 +171,7 @@ def check_guard(value: Any) -> None:
     @guard_training_inputs
     def run(policy: nn.Module, value: Any) -> torch.Tensor:
         received.append(value)
-        return policy(torch.zeros(2))  # type: ignore[no-any-return]
+        return policy(torch.zeros(2))  # type: ignore[no-any-return]  # the call of a module is untyped
 
     before = leaves_of(value)
     with warnings.catch_warnings(record=True) as caught:
@@ -298,7 +298,7 @@ def test_neither_a_name_nor_a_class_is_audited() -> None:
     with pytest.raises(TypeError, match="untouched: expected a list of names, got 'weight'"):
         audit_backward(LAYER, untouched="weight")
     with pytest.raises(TypeError, match=r"^module: .* got the class Linear"):
-        audit_backward(nn.Linear)  # type: ignore[arg-type]
+        audit_backward(nn.Linear)  # type: ignore[arg-type]  # the argument is wrong on purpose
 
 
 @pytest.mark.parametrize(

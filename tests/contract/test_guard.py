@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tensordict import TensorDict  # type: ignore[import-untyped]
+from tensordict import TensorDict  # type: ignore[import-untyped]  # it ships no types
 
 from tamiyo_rl import (
     ContractError,
@@ -168,7 +168,7 @@ def test_training_one_part_alone_works(part: str) -> None:
 def test_a_parameter_replaced_under_inference_mode_is_an_error() -> None:
     bundle = make_bundle()
     with torch.inference_mode():
-        bundle.network.policy_head.weight.data = torch.zeros(5, 8)  # type: ignore[union-attr]
+        bundle.network.policy_head.weight.data = torch.zeros(5, 8)  # type: ignore[union-attr]  # the network is a FactoredRecurrentActorCritic
     with pytest.raises(ContractError, match=r"policy_head\.weight"):
         bundle.evaluate_actions(**make_arguments())
 
@@ -181,7 +181,7 @@ def test_inference_mode_underneath_enable_grad_is_an_error() -> None:
 
 def test_a_value_without_a_graph_is_an_error_though_the_policy_has_one() -> None:
     bundle = make_bundle()
-    bundle.network.value_head.register_forward_hook(lambda *args: args[-1].detach())  # type: ignore[union-attr]
+    bundle.network.value_head.register_forward_hook(lambda *args: args[-1].detach())  # type: ignore[union-attr]  # the network is a FactoredRecurrentActorCritic
     with pytest.raises(ContractError, match="the value does not require grad"):
         bundle.forward(make_arguments()["features"])
 
@@ -190,7 +190,7 @@ def test_a_decorated_function_keeps_its_name_and_its_own_errors() -> None:
     @guard_training_inputs
     def scale(policy: torch.nn.Module, *inputs: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
         """Scale."""
-        return policy(sum(inputs) + sum(more.values()))  # type: ignore[no-any-return]
+        return policy(sum(inputs) + sum(more.values()))  # type: ignore[no-any-return]  # the call of a module is untyped
 
     layer = torch.nn.Linear(2, 2)
     with torch.inference_mode():
@@ -199,7 +199,7 @@ def test_a_decorated_function_keeps_its_name_and_its_own_errors() -> None:
     with pytest.warns(InferenceTensorWarning, match=r'inputs\[1\], more\["b"\]'):
         scale(layer, torch.zeros(2), leaked, b=leaked)
     with pytest.raises(TypeError, match="policy"):
-        scale()  # type: ignore[call-arg]
+        scale()  # type: ignore[call-arg]  # the call is wrong on purpose
 
 
 def test_an_update_step_may_return_plain_numbers() -> None:
@@ -222,7 +222,7 @@ def test_values_that_only_look_like_policies_are_searched() -> None:
     @guard_training_inputs
     def run(policy: torch.nn.Module, batch: Batch, kind: type) -> torch.Tensor:
         assert kind is Batch
-        return policy(batch.x)  # type: ignore[no-any-return]
+        return policy(batch.x)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     with torch.inference_mode():
         leaked = torch.zeros(2)
@@ -234,11 +234,11 @@ def test_the_nesting_keeps_its_types_and_may_hold_itself() -> None:
     class Named(dict[str, Any]):
         @property
         def x(self) -> torch.Tensor:
-            return self["x"]  # type: ignore[no-any-return]
+            return self["x"]  # type: ignore[no-any-return]  # the call of a module is untyped
 
     @guard_training_inputs
     def run(policy: torch.nn.Module, batch: Named) -> torch.Tensor:
-        return policy(batch.x + batch["queue"][0])  # type: ignore[no-any-return]
+        return policy(batch.x + batch["queue"][0])  # type: ignore[no-any-return]  # the call of a module is untyped
 
     with torch.inference_mode():
         leaked = torch.zeros(2)
@@ -254,7 +254,7 @@ def difference(
     student: torch.nn.Module, teacher: Any, features: torch.Tensor, offset: Any = None
 ) -> torch.Tensor:
     shift = 0 if offset is None else offset["x"]
-    return student(features) - teacher(features) + shift  # type: ignore[no-any-return]
+    return student(features) - teacher(features) + shift  # type: ignore[no-any-return]  # the call of a module is untyped
 
 
 def make_pair() -> tuple[torch.nn.Linear, torch.nn.Linear]:
@@ -290,7 +290,7 @@ def test_a_teacher_frozen_and_made_inside_is_not_accused() -> None:
 def test_a_module_inside_an_argument_is_asked_for_its_parameters() -> None:
     @guard_training_inputs
     def run(modules: dict[str, torch.nn.Module], features: torch.Tensor) -> torch.Tensor:
-        return modules["head"](features)  # type: ignore[no-any-return]
+        return modules["head"](features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     with torch.inference_mode():
         head = torch.nn.Linear(2, 2)
@@ -312,7 +312,7 @@ def test_what_has_parameters_is_never_copied() -> None:
     @guard_training_inputs
     def run(policies: list[Policy], features: torch.Tensor) -> torch.Tensor:
         assert policies[0] is policy
-        return policies[0].layer(features)  # type: ignore[no-any-return]
+        return policies[0].layer(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     policy = Policy(torch.nn.Linear(2, 2), leaked(2))
     with pytest.warns(InferenceTensorWarning, match="  features from"):
@@ -340,7 +340,7 @@ def test_a_tensordict_stays_one() -> None:
 def test_a_default_is_an_argument() -> None:
     @guard_training_inputs
     def run(policy: torch.nn.Module, features: torch.Tensor = leaked(2)) -> torch.Tensor:  # noqa: B008 - the case
-        return policy(features)  # type: ignore[no-any-return]
+        return policy(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     with pytest.warns(InferenceTensorWarning, match="features"):
         run(torch.nn.Linear(2, 2))
@@ -356,7 +356,7 @@ def test_what_a_method_writes_to_self_is_kept() -> None:
         @guard_training_inputs
         def update(self, features: torch.Tensor) -> torch.Tensor:
             self.steps += 1
-            return self.policy(features)  # type: ignore[no-any-return]
+            return self.policy(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     trainer = Trainer(torch.nn.Linear(2, 2), leaked(2))
     with pytest.warns(InferenceTensorWarning, match="features"):
@@ -386,7 +386,7 @@ def test_a_partial_has_the_name_of_its_function() -> None:
 def test_a_lazy_module_may_see_its_first_batch_in_training() -> None:
     @guard_training_inputs
     def run(policy: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
-        return policy(features)  # type: ignore[no-any-return]
+        return policy(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     assert run(torch.nn.LazyLinear(3), torch.zeros(2, 2)).requires_grad
     with pytest.raises(ValueError, match="uninitialized"):  # PyTorch's own, once it is used
@@ -396,7 +396,7 @@ def test_a_lazy_module_may_see_its_first_batch_in_training() -> None:
 def test_indices_alone_are_not_asked_for_a_gradient() -> None:
     @guard_training_inputs
     def best(policy: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
-        return policy(features).argmax()  # type: ignore[no-any-return]
+        return policy(features).argmax()  # type: ignore[no-any-return]  # the call of a module is untyped
 
     best(torch.nn.Linear(2, 2), torch.zeros(2))
 

@@ -83,7 +83,7 @@ def test_outputs_and_gradients_equal_those_of_the_loop(case: dict[str, Any]) -> 
         loss = sum(
             (part * torch.arange(1, part.numel() + 1).view_as(part)).sin().sum() for part in outputs
         )
-        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)  # type: ignore[arg-type]
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)  # type: ignore[arg-type]  # to mypy a sum may be the int 0
         results.append((outputs, gradients))
     (fused, fused_gradients), (loop, loop_gradients) = results
     for got, expected in zip(fused, loop, strict=True):
@@ -354,7 +354,7 @@ def test_other_arguments_are_refused_by_name() -> None:
     with pytest.raises(TypeError, match="episode_starts: expected a tensor"):
         lstm(torch.ones(2, 5, 4), None, [[True]])
     with pytest.raises(TypeError, match="learn_initial_state: expected True or False"):
-        EpisodicLSTM(4, 8, learn_initial_state="no")  # type: ignore[arg-type]
+        EpisodicLSTM(4, 8, learn_initial_state="no")  # type: ignore[arg-type]  # the argument is wrong on purpose
     with pytest.raises(ValueError, match="batch_size: expected"):
         lstm.initial_state(0)
     with pytest.raises(ValueError, match="action_dims: expected at least one head"):

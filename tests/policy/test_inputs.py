@@ -133,7 +133,7 @@ def test_sizes_are_positive_ints(value: Any) -> None:
     bundle, _ = make_bundle()
     good: dict[str, Any] = {"feature_dim": 3, "action_dims": 2}
     calls: list[tuple[str, Callable[[], object]]] = [
-        (name, lambda name=name: LSTMPolicyBundle(**good | {name: value}))  # type: ignore[misc]
+        (name, lambda name=name: LSTMPolicyBundle(**good | {name: value}))  # type: ignore[misc]  # mypy does not infer such a lambda
         for name in ("feature_dim", "hidden_dim", "num_lstm_layers", "action_dims")
     ]
     for name, call in [*calls, ("batch_size", lambda: bundle.initial_hidden(value))]:
@@ -169,7 +169,7 @@ def test_other_heads_of_the_mask_are_checked_by_row() -> None:
 
 
 def test_sizes_may_be_integers_of_other_libraries() -> None:
-    bundle = LSTMPolicyBundle(np.int64(3), Discrete(4).n, hidden_dim=np.int32(8))  # type: ignore[arg-type]
+    bundle = LSTMPolicyBundle(np.int64(3), Discrete(4).n, hidden_dim=np.int32(8))  # type: ignore[arg-type]  # integers of NumPy are taken too
     assert bundle.action_dims == {"action": 4}
 
 

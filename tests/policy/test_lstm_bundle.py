@@ -91,7 +91,7 @@ def test_samples_follow_the_probabilities() -> None:
     bundle = LSTMPolicyBundle(1, {"a": 3, "b": 2}, hidden_dim=4)
     torch.nn.init.constant_(bundle.network.policy_head.weight, 0.0)  # type: ignore[union-attr, arg-type]
     probabilities = torch.tensor([0.7, 0.2, 0.1, 0.4, 0.6])
-    bundle.network.policy_head.bias.data = probabilities.log()  # type: ignore[union-attr]
+    bundle.network.policy_head.bias.data = probabilities.log()  # type: ignore[union-attr]  # the network is a FactoredRecurrentActorCritic
     torch.manual_seed(0)
     action = bundle.get_action(torch.zeros(40_000, 1)).action
     shares = [action["a"].bincount(minlength=3), action["b"].bincount(minlength=2)]
@@ -230,7 +230,7 @@ def test_measuring_the_encoder_leaves_it_unchanged() -> None:
 def test_a_network_with_other_sizes_is_refused() -> None:
     bundle = make_bundle()
     for sizes in ({"hidden_dim": 9}, {"hidden_dim": 8, "learn_initial_hidden": True}):
-        other = FactoredRecurrentActorCritic(4, 9, **sizes)  # type: ignore[arg-type]
+        other = FactoredRecurrentActorCritic(4, 9, **sizes)  # type: ignore[arg-type]  # the sizes differ by case
         with pytest.raises(ValueError, match=r"network: expected \w+="):
             bundle.network = other
     with pytest.raises(TypeError, match=r"call bundle\.compile\(\)"):

@@ -140,12 +140,12 @@ def test_masks_of_native_environments_are_read() -> None:
     masks = ActionMasks(envs)
     expected = [[True, False, True, True, False]] * 3
     assert masks.read({}) is not None
-    assert np.array_equal(masks.read({}), expected)  # type: ignore[arg-type]
+    assert np.array_equal(masks.read({}), expected)  # type: ignore[arg-type]  # None would fail the assertion
     by_head = masks.by_head(masks.read({}), torch.device("cpu"))
     assert by_head is not None
     assert {name: mask.shape for name, mask in by_head.items()} == {"0": (3, 2), "1": (3, 3)}
     tuples = {"action_mask": (np.array([[1, 0]] * 3), np.array([[1, 1, 0]] * 3))}
-    assert np.array_equal(masks.read(tuples), expected)  # type: ignore[arg-type]
+    assert np.array_equal(masks.read(tuples), expected)  # type: ignore[arg-type]  # None would fail the assertion
 
 
 def test_an_environment_without_a_mask_allows_everything() -> None:
@@ -154,9 +154,9 @@ def test_an_environment_without_a_mask_allows_everything() -> None:
         "action_mask": np.array([[1, 0, 0], [0, 0, 0]]),
         "_action_mask": np.array([True, False]),
     }
-    assert np.array_equal(masks.read(info), [[True, False, False], [True] * 3])  # type: ignore[arg-type]
+    assert np.array_equal(masks.read(info), [[True, False, False], [True] * 3])  # type: ignore[arg-type]  # None would fail the assertion
     given = np.array([np.array([0, 1, 0]), None], dtype=object)
-    assert np.array_equal(masks.read({"action_mask": given}), [[False, True, False], [True] * 3])  # type: ignore[arg-type]
+    assert np.array_equal(masks.read({"action_mask": given}), [[False, True, False], [True] * 3])  # type: ignore[arg-type]  # None would fail the assertion
 
 
 @pytest.mark.parametrize(
@@ -181,4 +181,4 @@ def test_bad_masks_are_named(mask: Any, message: str) -> None:
 def test_a_missing_part_of_a_dict_of_masks_allows_everything() -> None:
     masks = ActionMasks(make("dict", "info", AutoresetMode.NEXT_STEP))
     flat = masks.read({"action_mask": {"turn": np.array([[0, 0, 1]] * 2)}})
-    assert np.array_equal(flat, [[True] * 4 + [False, False, True]] * 2)  # type: ignore[arg-type]
+    assert np.array_equal(flat, [[True] * 4 + [False, False, True]] * 2)  # type: ignore[arg-type]  # None would fail the assertion

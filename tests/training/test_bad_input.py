@@ -241,7 +241,7 @@ def test_the_feature_normalizer(value: Any) -> None:
 def test_the_states_of_normalizers(name: str, value: Any) -> None:
     for normalizer in (FeatureNormalizer(2), RewardScaler(2, 0.9)):
         state = normalizer.state_dict() | {name: value}
-        holds({"state"}, lambda n=normalizer, s=state: n.load_state_dict(s), normalizer.state_dict)  # type: ignore[misc]
+        holds({"state"}, lambda n=normalizer, s=state: n.load_state_dict(s), normalizer.state_dict)  # type: ignore[misc]  # mypy does not infer such a lambda
 
 
 @any_input

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tensorboard.backend.event_processing import (  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing import (  # type: ignore[import-untyped]  # it ships no types
     event_accumulator,
 )
 

@@ -24,7 +24,7 @@ def test_the_default_task_has_an_id_a_limit_and_a_threshold() -> None:
     assert envs.spec is not None
     assert (envs.spec.id, envs.spec.reward_threshold) == (DEFAULT_TASK, 475.0)
     assert envs.num_envs == 3
-    assert make_envs(max_episode_steps=7).unwrapped.max_episode_steps == 7  # type: ignore[attr-defined]
+    assert make_envs(max_episode_steps=7).unwrapped.max_episode_steps == 7  # type: ignore[attr-defined]  # of this environment alone
 
 
 def test_one_environment_of_the_default_task_is_the_same_task() -> None:
@@ -74,4 +74,4 @@ def test_a_number_of_environments_below_one_is_named(num_envs: Any) -> None:
 
 def test_an_unknown_vectorization_is_named() -> None:
     with pytest.raises(ValueError, match=r"vectorization: expected one of .*'async'.*'quantum'"):
-        make_envs("CartPole-v1", 2, vectorization="quantum")  # type: ignore[arg-type]
+        make_envs("CartPole-v1", 2, vectorization="quantum")  # type: ignore[arg-type]  # the argument is wrong on purpose

@@ -100,7 +100,7 @@ def test_bfloat16_autocast_trains_in_the_types_of_the_bundle(learned: bool) -> N
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=16, learn_initial_hidden=learned)
     config = PPOConfig(total_steps=2048, num_steps=64, epochs=2, autocast=True)
     seen: list[torch.dtype] = []
-    head: torch.nn.Module = bundle.network.policy_head  # type: ignore[assignment]
+    head: torch.nn.Module = bundle.network.policy_head  # type: ignore[assignment]  # a head is a module
     head.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs.dtype))
     trainer = RecurrentPPO(make_envs(num_envs=8), bundle, config)
     reports = list(trainer.train())

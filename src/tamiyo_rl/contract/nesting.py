@@ -216,6 +216,6 @@ def _rebuild_mapping(value: Mapping[Any, Any], items: dict[Any, Any]) -> Mapping
 def _rebuild_immutable(value: Mapping[Any, Any], items: dict[Any, Any]) -> Mapping[Any, Any]:
     """Make a mappingproxy, a frozendict and the like anew; a dict where the type takes none."""
     try:
-        return type(value)(items)  # type: ignore[call-arg]
+        return type(value)(items)  # type: ignore[call-arg]  # what is not made of a dict raises
     except TypeError:
         return items

@@ -232,9 +232,9 @@ def require_heads(
 def require_positive(**named: object) -> None:
     """Raise unless every argument is an integer of at least 1, a bool not counting as one."""
     for name, value in named.items():
-        if not _is_integer(value) or operator.index(value) < 1:  # type: ignore[arg-type]
+        if not _is_integer(value) or operator.index(value) < 1:  # type: ignore[arg-type]  # _is_integer says so
             raise ValueError(f"{name}: expected an int of at least 1, got {reprlib.repr(value)}.")
-        if operator.index(value) > LARGEST_SIZE:  # type: ignore[arg-type]
+        if operator.index(value) > LARGEST_SIZE:  # type: ignore[arg-type]  # _is_integer says so
             raise ValueError(f"{name}: expected an int of at most {LARGEST_SIZE}, got {value!r}.")
 
 
@@ -264,7 +264,7 @@ def describe(value: object) -> str:
     if hasattr(value, "shape") and not isinstance(value, type):
         return f"{type(value).__name__} of {reprlib.repr(value.shape)}"
     is_sized = isinstance(value, Sized)
-    return f"{type(value).__name__} of {len(value)}" if is_sized else reprlib.repr(value)  # type: ignore[arg-type]
+    return f"{type(value).__name__} of {len(value)}" if is_sized else reprlib.repr(value)  # type: ignore[arg-type]  # it is sized
 
 
 def _describe_tensor(tensor: torch.Tensor) -> str:
@@ -288,7 +288,7 @@ def _is_integer(value: object) -> bool:
     if isinstance(value, bool | torch.Tensor):
         return False
     try:
-        operator.index(value)  # type: ignore[arg-type]
+        operator.index(value)  # type: ignore[arg-type]  # it is asked whether this raises
     except TypeError:  # arrays have the method, whatever they hold
         return False
     return True

@@ -133,7 +133,7 @@ def _probe(encoder: nn.Module, feature_dim: int) -> torch.Tensor:
     probe = torch.zeros(2, feature_dim, dtype=parameter.dtype, device=parameter.device)
     try:
         with torch.no_grad():
-            return encoder.eval()(probe)  # type: ignore[no-any-return]
+            return encoder.eval()(probe)  # type: ignore[no-any-return]  # what comes is looked at by the caller
     finally:
         for module, training in modes:
             module.training = training

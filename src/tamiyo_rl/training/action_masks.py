@@ -108,7 +108,7 @@ def _flat(space: gymnasium.Space[Any], masks: Any, num_envs: int, path: str) -> 
 def _num_actions(space: gymnasium.Space[Any]) -> int:
     if isinstance(space, spaces.Dict):
         return sum(map(_num_actions, space.values()))
-    sizes: Any = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]
+    sizes: Any = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]  # the other spaces have n
     return int(np.sum(sizes))
 
 

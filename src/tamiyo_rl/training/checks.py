@@ -47,8 +47,8 @@ def require_floats(
     """
     for name, value in zip(names, values, strict=True):
         like = _require_like(name, value, like, dims)
-        if not value.is_floating_point():  # type: ignore[attr-defined]
-            raise TypeError(f"{name}: expected floating point, got {value.dtype}. Use .float().")  # type: ignore[attr-defined]
+        if not value.is_floating_point():  # type: ignore[attr-defined]  # _require_like refuses all else
+            raise TypeError(f"{name}: expected floating point, got {value.dtype}. Use .float().")  # type: ignore[attr-defined]  # _require_like refuses all else
     assert like is not None  # noqa: S101 - there is a name
     return like
 
@@ -57,8 +57,8 @@ def require_flags(names: Sequence[str], values: Sequence[object], like: torch.Te
     """Raise unless these are bool, of the shape and on the device of `like`."""
     for name, value in zip(names, values, strict=True):
         _require_like(name, value, like)
-        if value.dtype != torch.bool:  # type: ignore[attr-defined]
-            raise TypeError(f"{name}: expected torch.bool, got {value.dtype}. Use .bool().")  # type: ignore[attr-defined]
+        if value.dtype != torch.bool:  # type: ignore[attr-defined]  # _require_like refuses all else
+            raise TypeError(f"{name}: expected torch.bool, got {value.dtype}. Use .bool().")  # type: ignore[attr-defined]  # _require_like refuses all else
 
 
 def _require_like(

@@ -119,7 +119,7 @@ def _speaks_for_itself(layer: Layer) -> bool:
 
 def _layer_state(path: str, layer: Layer) -> Any:  # noqa: ANN401 - encoded data
     if _speaks_for_itself(layer):
-        return _encode_named(f"{path}.get_state()", layer.get_state())  # type: ignore[union-attr]
+        return _encode_named(f"{path}.get_state()", layer.get_state())  # type: ignore[union-attr]  # it speaks for itself
     return {
         "kind": "dict",
         "value": [[name, _encode_named(f"{path}.{name}", own)] for name, own in _changing(layer)],
@@ -148,7 +148,7 @@ def _encode_named(name: str, value: Any) -> Any:  # noqa: ANN401 - any data
 
 def _restore_layer(layer: Layer, state: Any) -> None:  # noqa: ANN401 - decoded data
     if _speaks_for_itself(layer):
-        layer.set_state(state)  # type: ignore[union-attr]
+        layer.set_state(state)  # type: ignore[union-attr]  # it speaks for itself
         return
     for name, _ in _changing(layer):
         if name not in state:

@@ -67,8 +67,8 @@ def evaluate_policy(
 
 def _require_normalizer(normalizer: object, feature_dim: int) -> None:
     is_one = isinstance(normalizer, FeatureNormalizer)
-    if not is_one or normalizer.feature_dim != feature_dim:  # type: ignore[attr-defined]
-        got = f"one of {normalizer.feature_dim}" if is_one else repr(normalizer)  # type: ignore[attr-defined]
+    if not is_one or normalizer.feature_dim != feature_dim:  # type: ignore[attr-defined]  # is_one says so
+        got = f"one of {normalizer.feature_dim}" if is_one else repr(normalizer)  # type: ignore[attr-defined]  # is_one says so
         raise ValueError(f"normalizer: expected a FeatureNormalizer({feature_dim}), got {got}.")
 
 

@@ -117,7 +117,7 @@ def context_overwritten(lab: Lab) -> Terms:
     """A custom function keeps a tensor on its context, which is overwritten."""
     scale = torch.ones(())
     new = lab.evaluate()
-    scaled: torch.Tensor = _Scale.apply(new.value, scale)  # type: ignore[no-untyped-call]
+    scaled: torch.Tensor = _Scale.apply(new.value, scale)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     scale.zero_()
     return lab.terms(new._replace(value=scaled))
 
@@ -152,12 +152,12 @@ class _Scale(torch.autograd.Function):
     """A product whose factor is kept on the context without `save_for_backward`."""
 
     @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+    def forward(ctx: Any, value: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - torch's own context
         ctx.scale = scale
         return value * scale
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401 - torch's own context
         return gradient * ctx.scale, None
 
 

@@ -76,7 +76,7 @@ def transpose_and_reshape(state: torch.Tensor) -> torch.Tensor:
 @loud
 def split(state: torch.Tensor) -> torch.Tensor:
     """Pass `torch.split`, which gives views."""
-    return state.split(BATCH, dim=1)[0]  # type: ignore[no-any-return]
+    return state.split(BATCH, dim=1)[0]  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
 @loud
@@ -100,7 +100,7 @@ def share_memory(state: torch.Tensor) -> torch.Tensor:
 @loud
 def vmap(state: torch.Tensor) -> torch.Tensor:
     """Pass `torch.vmap` of the identity over environments."""
-    return torch.vmap(lambda row: row, in_dims=1, out_dims=1)(state)  # type: ignore[no-any-return]
+    return torch.vmap(lambda row: row, in_dims=1, out_dims=1)(state)  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
 @loud
@@ -243,7 +243,7 @@ def save_and_load(state: torch.Tensor) -> torch.Tensor:
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
-    return torch.load(file, weights_only=True)  # type: ignore[no-any-return]
+    return torch.load(file, weights_only=True)  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
 @loud
@@ -253,14 +253,14 @@ def load_inside(state: torch.Tensor) -> torch.Tensor:
     torch.save(state, file)
     file.seek(0)
     with torch.inference_mode():
-        return torch.load(file, weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(file, weights_only=True)  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
 @fine
 def collated(state: torch.Tensor) -> torch.Tensor:
     """A batch of `DataLoader`, which stacks."""
     (batch,) = next(iter(DataLoader(TensorDataset(state[0].cpu()), batch_size=BATCH)))
-    return batch[None].to(state.device)  # type: ignore[no-any-return]
+    return batch[None].to(state.device)  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
 @travels("fine", "breach", "guard")

@@ -191,7 +191,7 @@ def optimizer_loaded_inside(lab: Lab) -> Terms:
 
 async def _act(lab: Lab) -> State:
     _, _, state = lab.policy(lab.features[:, :1], lab.policy.start(BATCH))
-    return state  # type: ignore[no-any-return]
+    return state  # type: ignore[no-any-return]  # the call of a module is untyped
 
 
 def _later_steps(lab: Lab, state: State) -> Terms:

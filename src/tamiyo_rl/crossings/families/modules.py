@@ -39,7 +39,7 @@ def _normed(lab: Lab) -> Terms:
 @crossing("raises in forward", "misuse", "guard", "trace")
 def copied_inside(lab: Lab) -> Terms:
     """The policy is copied inside inference mode."""
-    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]  # a copy is of the same class
     return _retrain(lab)
 
 
@@ -121,7 +121,7 @@ def lazily_materialised(lab: Lab) -> Terms:
 @crossing("fine", "correct")
 def repaired(lab: Lab) -> Terms:
     """A policy copied inside, whose parameters are made anew outside, and then the optimizer."""
-    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]  # a copy is of the same class
     for module in lab.policy.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             setattr(module, name, nn.Parameter(parameter.clone()))
@@ -176,21 +176,21 @@ def positions_cached_inside(lab: Lab) -> Terms:
 @crossing("raises in forward", "misuse", "guard", "trace")
 def copied_inside_raw_features(lab: Lab) -> Terms:
     """The policy is copied inside, and the features are the rollout's."""
-    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]  # a copy is of the same class
     return lab.terms(lab.evaluate(lab.rollout(lab.features)))
 
 
 @crossing("raises in forward", "misuse", "guard", "trace")
 def value_head_inside(lab: Lab) -> Terms:
     """Only the value head is made inside."""
-    lab.policy.value_head = _copied(lab.policy.value_head)  # type: ignore[assignment]
+    lab.policy.value_head = _copied(lab.policy.value_head)  # type: ignore[assignment]  # a copy is of the same class
     return _retrain(lab)
 
 
 @crossing("raises in forward", "misuse", "guard")
 def moved_outside_after(lab: Lab) -> Terms:
     """The policy is copied inside, and changes its dtype and back outside."""
-    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]  # a copy is of the same class
     lab.policy.double().float()
     return _retrain(lab)
 
@@ -198,7 +198,7 @@ def moved_outside_after(lab: Lab) -> Terms:
 @crossing("fine", "correct")
 def clones_assigned_outside(lab: Lab) -> Terms:
     """A policy copied inside gets clones by `load_state_dict(assign=True)` outside."""
-    lab.policy = _copied(lab.policy)  # type: ignore[assignment]
+    lab.policy = _copied(lab.policy)  # type: ignore[assignment]  # a copy is of the same class
     state = {name: tensor.clone() for name, tensor in lab.policy.state_dict().items()}
     lab.policy.load_state_dict(state, assign=True)
     return _retrain(lab)
@@ -255,7 +255,7 @@ class _Convolution(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map `[B, T, F]` to `[B, T, E]`."""
-        return self.convolution(features.mT).mT  # type: ignore[no-any-return]
+        return self.convolution(features.mT).mT  # type: ignore[no-any-return]  # the call of a module is untyped
 
 
 @crossing("raises in forward", "misuse", "guard", "trace")
@@ -298,7 +298,7 @@ def head_built_at_first_use(lab: Lab) -> Terms:
 def average_made_inside(lab: Lab) -> Terms:
     """A moving average is made inside, and then trained."""
     with torch.inference_mode():
-        lab.policy = AveragedModel(lab.policy).module  # type: ignore[assignment]
+        lab.policy = AveragedModel(lab.policy).module  # type: ignore[assignment]  # it holds a copy of the same class
     return _retrain(lab)
 
 
