@@ -129,6 +129,7 @@ class RolloutBuffer:
         flags = partial(torch.zeros, dtype=torch.bool, device=device)
         layers, _, width = bundle.initial_hidden(1).h.shape
         self._action_dims = dict(bundle.action_dims)
+        # Not part of the protocol: a wrong guess costs time alone.
         self._learns_initial_hidden = getattr(bundle, "learn_initial_hidden", False)
         self._checks = InputChecks(
             feature_dim=bundle.feature_dim,
