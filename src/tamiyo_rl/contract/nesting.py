@@ -53,6 +53,8 @@ def leaves(values: Iterable[object]) -> Iterator[Any]:
         entered[id(value)] = value
         if isinstance(value, tuple | list):
             pending += value
+        elif type(value) is dict:
+            pending += value.values()
         elif (children := children_of(value)) is None:
             yield value
         else:

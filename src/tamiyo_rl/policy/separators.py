@@ -69,15 +69,15 @@ def augmented_weights(
     """
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (w_hh.new_zeros(w_hh.shape[0]),) * 2
-    columns = [_zeroing_column(w_hh)]
-    if learned is not None:
-        # The cell and output gates take their bias from the column of the real steps, so that
-        # nothing has to cancel it where the state is written: in TF32 it would not cancel.
-        seeded = b_ih + b_hh
-        columns = [seeded - _without_seeded_gates(seeded), *columns, _writing_column(learned)]
-        b_ih, b_hh = _without_seeded_gates(b_ih), _without_seeded_gates(b_hh)
-    augmented = torch.cat([w_ih, torch.stack(columns, dim=1)], dim=1)
-    return [augmented, w_hh, b_ih, b_hh]
+    if learned is None:
+        return [nn.functional.pad(w_ih, (0, 1), value=-SATURATION), w_hh, b_ih, b_hh]
+    # The cell and output gates take their bias from the column of the real steps, so that
+    # nothing has to cancel it where the state is written: in TF32 it would not cancel.
+    seeded = b_ih + b_hh
+    real, zeroing = seeded - _without_seeded_gates(seeded), torch.full_like(seeded, -SATURATION)
+    columns = torch.stack([real, zeroing, _writing_column(learned)], dim=1)
+    b_ih, b_hh = _without_seeded_gates(b_ih), _without_seeded_gates(b_hh)
+    return [torch.cat([w_ih, columns], dim=1), w_hh, b_ih, b_hh]
 
 
 def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -105,13 +105,6 @@ def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:
     flat = torch.cat([weight.flatten() for weight in weights])
     parts = flat.split([weight.numel() for weight in weights])
     return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
-
-
-def _zeroing_column(weight: torch.Tensor) -> torch.Tensor:
-    """Weights `[4H]` that close the input, forget and output gates."""
-    gates = weight.new_full((4, weight.shape[1]), -SATURATION)  # input, forget, cell, output
-    gates[2] = 0
-    return gates.flatten()
 
 
 def _writing_column(learned: LearnedState) -> torch.Tensor:
