@@ -122,8 +122,9 @@ class Loop:
             group["lr"] = self.config.learning_rate * remaining
         errors = [
             self._train_minibatch(batch, self.config.clip_range * remaining)
-            for _ in range(self.config.epochs)
-            for batch in self.buffer.minibatches(self.config.num_minibatches)
+            for batch in self.buffer.minibatches(
+                self.config.num_minibatches, epochs=self.config.epochs
+            )
         ]
         return errors[0]
 

@@ -28,13 +28,13 @@ class Ours:
 
     def __call__(self) -> None:
         """Make one update."""
+        epochs = (self.workload.minibatches() for _ in range(EPOCHS))
+        # In order: all rows in one minibatch are then planned once.
+        parts = [rows.sort().values for epoch in epochs for rows in epoch]
         plan = EpisodePlan(self.workload.starts)
-        for _ in range(EPOCHS):
-            # In order: all rows in one minibatch are then planned once.
-            parts = [rows.sort().values for rows in self.workload.minibatches()]
-            plans = plan.split(parts, self.bundle.device, learned=False)
-            for rows, plan_of_rows in zip(parts, plans, strict=True):
-                self.minibatch(rows, plan_of_rows)
+        plans = plan.split(parts, self.bundle.device, learned=False)
+        for rows, plan_of_rows in zip(parts, plans, strict=True):
+            self.minibatch(rows, plan_of_rows)
 
     def minibatch(self, rows: torch.Tensor, plan: EpisodePlan) -> None:
         """Train on some rows, of which `plan` is the plan."""

@@ -130,6 +130,17 @@ def test_each_row_comes_once_in_an_order_that_the_generator_decides() -> None:
     assert len({tuple(row.flatten().tolist()) for row in orders[0]}) == 9
 
 
+def test_epochs_are_what_as_many_calls_give() -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, STEPS, sequence_length=4)
+    fill(bundle, buffer)
+    one, other = (torch.Generator().manual_seed(3) for _ in range(2))
+    together = [batch.features for batch in buffer.minibatches(3, one, epochs=2)]
+    apart = [batch.features for _ in range(2) for batch in buffer.minibatches(3, other)]
+    assert all(a.equal(b) for a, b in zip(together, apart, strict=True))
+    assert not torch.cat(together[:3]).equal(torch.cat(together[3:]))
+
+
 def test_misuse_is_named() -> None:
     bundle = make_bundle()
     with pytest.raises(ValueError, match="sequence_length: expected a divisor of num_steps=12"):
@@ -146,6 +157,8 @@ def test_misuse_is_named() -> None:
         fill(bundle, buffer)
     with pytest.raises(ValueError, match="count: expected a divisor of the 3 rows, got 2"):
         buffer.minibatches(2)
+    with pytest.raises(ValueError, match="epochs: expected an int of at least 1, got 0"):
+        buffer.minibatches(1, epochs=0)
     batches = buffer.minibatches(3)
     next(batches)
     buffer.reset()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from array import array
 from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
 
-from tamiyo_rl.policy.packing import Packing, Pieces, best_packing
+from tamiyo_rl.policy.layout import Layout, Packed, as_bool, as_index, lay_out, upload
+from tamiyo_rl.policy.packing import Pieces, best_packing
 
 # Time of one LSTM step with no lanes, in times of one lane: measured on a CPU with one thread;
 # assumed for other devices, which work on many lanes at once.
@@ -98,7 +98,7 @@ class EpisodePlan:
         """The episode starts, `[B, T]` bool on the CPU; a copy."""
         pieces = self._pieces()
         starts = torch.zeros(self.shape, dtype=torch.bool, device="cpu")
-        starts.view(-1)[_as_index(pieces.begin)] = True
+        starts.view(-1)[as_index(pieces.begin)] = True
         starts[:, :1] = self.first(starts.device)
         return starts
 
@@ -128,7 +128,7 @@ class EpisodePlan:
     def split(
         self, parts: Iterable[torch.Tensor], device: torch.device, *, learned: bool
     ) -> list[EpisodePlan]:
-        """Return the plans of the minibatches of an epoch, with their layouts made.
+        """Return the plans of several minibatches, with their layouts made.
 
         Made at once they take a fraction of the time that they take one by one between training
         steps, which drive what Python needs out of the processor's caches.
@@ -160,10 +160,8 @@ class EpisodePlan:
             ```
         """
         plans = [self.rows(part) for part in parts]
-        for plan in plans:
-            plan.first(device)
-            if plan.resets:
-                plan.layout(device, learned=learned)
+        _make_firsts(dict.fromkeys(plans), device)
+        _make_layouts(dict.fromkeys(plan for plan in plans if plan.resets), device, learned=learned)
         return plans
 
     def first(self, device: torch.device) -> torch.Tensor:
@@ -173,9 +171,7 @@ class EpisodePlan:
             device: Where it goes.
         """
         if device not in self._firsts:
-            with torch.inference_mode(mode=False):
-                first = _as_bool([row.starts for row in self._rows]).unsqueeze(1)
-                self._firsts[device] = _upload(first, device)
+            _make_firsts([self], device)
         return self._firsts[device]
 
     def layout(self, device: torch.device, *, learned: bool) -> Layout:
@@ -188,18 +184,15 @@ class EpisodePlan:
             learned: Whether a reset also writes a state, which takes a second separator.
         """
         if (device, learned) not in self._layouts:
-            self._layouts[device, learned] = self._lay_out(device, learned=learned)
+            _make_layouts([self], device, learned=learned)
         return self._layouts[device, learned]
 
-    @torch.inference_mode(mode=False)
-    def _lay_out(self, device: torch.device, *, learned: bool) -> Layout:
+    def _pack(self, device: torch.device, *, learned: bool) -> Packed:
+        step_cost = LANES_PER_STEP_CPU if device.type == "cpu" else LANES_PER_STEP
         pieces = self._pieces()
-        packing = best_packing(
-            pieces,
-            separators=2 if learned else 1,
-            step_cost=LANES_PER_STEP_CPU if device.type == "cpu" else LANES_PER_STEP,
+        return Packed(
+            pieces, best_packing(pieces, separators=2 if learned else 1, step_cost=step_cost)
         )
-        return _lay_out(pieces, packing, device, learned=learned)
 
     def _pieces(self) -> Pieces:
         """Line the pieces of all rows up."""
@@ -207,6 +200,27 @@ class EpisodePlan:
         begin = [0, *accumulate(length[:-1])]
         ends = list(accumulate(len(row.lengths) for row in self._rows))
         return Pieces(begin, length, [0, *ends[:-1]], [end - 1 for end in ends])
+
+
+@torch.inference_mode(mode=False)
+def _make_firsts(plans: Iterable[EpisodePlan], device: torch.device) -> None:
+    """Make what `first` returns of those plans that do not have it yet, all at once."""
+    new = [plan for plan in plans if device not in plan._firsts]  # noqa: SLF001 - of this file
+    if new:
+        starts = as_bool([row.starts for plan in new for row in plan._rows])  # noqa: SLF001 - of this file
+        parts = upload(starts.unsqueeze(1), device).split([plan.shape[0] for plan in new])
+        for plan, first in zip(new, parts, strict=True):
+            plan._firsts[device] = first  # noqa: SLF001 - of this file
+
+
+@torch.inference_mode(mode=False)
+def _make_layouts(plans: Iterable[EpisodePlan], device: torch.device, *, learned: bool) -> None:
+    """Make what `layout` returns of those plans that do not have it yet, all at once."""
+    new = [plan for plan in plans if (device, learned) not in plan._layouts]  # noqa: SLF001 - of this file
+    if new:
+        packed = [plan._pack(device, learned=learned) for plan in new]  # noqa: SLF001 - of this file
+        for plan, layout in zip(new, lay_out(packed, device, learned=learned), strict=True):
+            plan._layouts[device, learned] = layout  # noqa: SLF001 - of this file
 
 
 def _cut(starts: torch.Tensor) -> list[Row]:
@@ -230,59 +244,3 @@ def _is_bool_matrix(value: object) -> bool:
         and value.dim() == 2  # noqa: PLR2004 - [B, T]
         and value.numel() > 0
     )
-
-
-class Layout(NamedTuple):
-    """A batch packed into lanes, time-major: place = step * lanes + lane.
-
-    Attributes:
-        lanes: Number of lanes; lane b begins with the first piece of row b.
-        real: `[B * T]` int64, the place of each step of the batch, row by row.
-        kind: `[places]` uint8: 0 for a step of the batch, 1 for a separator that zeroes the state,
-            2 for one right before a piece, which writes a learned state.
-        last: `[B]` int64, the lane at whose end each row ends.
-        fresh: `[lanes]` bool, true where a lane begins with a piece that starts an episode; None
-            where no state is learned.
-    """
-
-    lanes: int
-    real: torch.Tensor
-    kind: torch.Tensor
-    last: torch.Tensor
-    fresh: torch.Tensor | None
-
-
-def _lay_out(pieces: Pieces, packing: Packing, device: torch.device, *, learned: bool) -> Layout:
-    lanes = packing.lanes
-    place = [step * lanes + lane for lane, step in zip(packing.lane, packing.step, strict=True)]
-    # The steps of a piece lie `lanes` places apart, from its first place on.
-    origin = [p - begin * lanes for p, begin in zip(place, pieces.begin, strict=True)]
-    real = _as_index(origin).repeat_interleave(_as_index(pieces.length))
-    real.add_(torch.arange(len(real), device="cpu"), alpha=lanes)
-    kind = torch.ones(packing.steps * lanes, dtype=torch.uint8, device="cpu")
-    fresh = None
-    if learned:
-        kind[_as_index([p - lanes for p in place if p >= lanes])] = 2
-        begun = {lane for lane, step in zip(packing.lane, packing.step, strict=True) if not step}
-        fresh = _upload(_as_bool([lane in begun for lane in range(lanes)]), device)
-    kind.index_fill_(0, real, 0)
-    last = _as_index([packing.lane[piece] for piece in pieces.lasts])
-    real, kind, last = (_upload(tensor, device) for tensor in (real, kind, last))
-    return Layout(lanes, real, kind, last, fresh)
-
-
-def _as_index(values: list[int]) -> torch.Tensor:
-    """Make an int64 tensor, several times faster than `torch.tensor` reads a list."""
-    if not values:
-        return torch.zeros(0, dtype=torch.int64, device="cpu")
-    return torch.frombuffer(array("q", values), dtype=torch.int64)
-
-
-def _as_bool(values: list[bool]) -> torch.Tensor:
-    return torch.frombuffer(bytearray(values), dtype=torch.bool)
-
-
-def _upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy to the device without waiting for it: CUDA needs page-locked memory for that."""
-    source = tensor.pin_memory() if device.type == "cuda" else tensor
-    return source.to(device, non_blocking=True)

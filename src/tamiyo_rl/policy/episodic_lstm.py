@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from tamiyo_rl.policy.episode_plan import EpisodePlan, Layout
+from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.inputs import describe, require_bool, require_positive
+from tamiyo_rl.policy.layout import Layout
 from tamiyo_rl.policy.protocol import HiddenState
 from tamiyo_rl.policy.separators import (
     LearnedState,

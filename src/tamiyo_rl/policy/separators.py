@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from tamiyo_rl.policy.episode_plan import Layout
+from tamiyo_rl.policy.layout import Layout
 
 # Drives a gate to exactly 0 or 1 in every floating point type, and is finite in float16.
 SATURATION = 1e4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -276,31 +276,35 @@ class RolloutBuffer:
         self._plan = EpisodePlan(self._starts.view(self.num_rows, self.sequence_length))
 
     def minibatches(
-        self, count: int, generator: torch.Generator | None = None
+        self, count: int, generator: torch.Generator | None = None, *, epochs: int = 1
     ) -> Iterator[RolloutBatch]:
-        """Yield the rows in random order, in `count` minibatches of equal size.
+        """Yield the rows in random order, in `count` minibatches of equal size; anew each epoch.
 
-        One minibatch of all rows keeps their order, so that their episodes are planned once.
+        The episodes of all minibatches are planned at once, which takes less time than between
+        training steps; one minibatch of all rows keeps their order, and is planned once.
 
         Args:
-            count: Minibatches, a divisor of the number of rows.
+            count: Minibatches of an epoch, a divisor of the number of rows.
             generator: CPU generator of the order; None for PyTorch's default one.
+            epochs: How often each row comes.
 
         Raises:
             TypeError: If `generator` is none.
-            ValueError: If `count` does not divide the rows, `finish` was not called, or the next
-                rollout begins while the minibatches are still being taken.
+            ValueError: If `count` does not divide the rows, `epochs` is below 1, `finish` was not
+                called, or the next rollout begins while the minibatches are still being taken.
         """
         plan = self._finished_plan()
-        require_positive(count=count)
+        require_positive(count=count, epochs=epochs)
         if self.num_rows % count:
             raise ValueError(f"count: expected a divisor of the {self.num_rows} rows, got {count}.")
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"generator: expected a torch.Generator or None, got {generator!r}.")
-        order = torch.randperm(self.num_rows, generator=generator, device="cpu")
+        orders = [
+            torch.randperm(self.num_rows, generator=generator, device="cpu") for _ in range(epochs)
+        ]
         if count == 1:
-            order = order.sort().values
-        return self._take_in_turn(order.chunk(count), plan)
+            orders = [order.sort().values for order in orders]
+        return self._take_in_turn([rows for order in orders for rows in order.chunk(count)], plan)
 
     def sequences(self) -> Iterator[RolloutBatch]:
         """Yield the sequences in the order of time, each with a row for every environment.
@@ -326,9 +330,8 @@ class RolloutBuffer:
         return values, values + self._advantages[valid]
 
     def _take_in_turn(
-        self, parts: Iterable[torch.Tensor], plan: EpisodePlan
+        self, parts: Sequence[torch.Tensor], plan: EpisodePlan
     ) -> Iterator[RolloutBatch]:
-        parts = list(parts)
         plans = plan.split(parts, self._numbers.device, learned=self._learns_initial_hidden)
         for rows, plan_of_rows in zip(parts, plans, strict=True):
             if self._finished_plan() is not plan:

@@ -81,9 +81,8 @@ class PPOUpdater:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         losses: list[PPOLoss] = []
-        for _ in range(self.config.epochs):
-            for batch in buffer.minibatches(self.config.num_minibatches):
-                losses.append(self._train_minibatch(batch, clip_range, is_first=not losses))
+        for batch in buffer.minibatches(self.config.num_minibatches, epochs=self.config.epochs):
+            losses.append(self._train_minibatch(batch, clip_range, is_first=not losses))
         mean = torch.stack([torch.stack(loss) for loss in losses]).mean(dim=0)
         return UpdateResult(
             PPOLoss(*mean_over_processes(mean)),
