@@ -376,13 +376,16 @@ def test_a_plan_copied_under_inference_mode_serves_training() -> None:
 def test_packing_places_every_step_once_and_keeps_room_for_separators(case: dict[str, Any]) -> None:
     batch, time = case["starts"].shape
     layout = EpisodePlan(case["starts"]).layout(torch.device("cpu"), learned=case["learned"])
-    real = layout.real.view(batch, time)
-    assert len(set(real.flatten().tolist())) == batch * time
-    assert layout.kind.gt(0).sum() == layout.kind.numel() - batch * time
+    real = layout.places.view(batch, time)
+    assert layout.steps[layout.places].equal(torch.arange(batch * time))
+    separators = layout.steps == batch * time
+    assert separators.sum() == len(layout.steps) - batch * time
+    kinds = layout.kinds.argmax(dim=1) if case["learned"] else layout.kinds[:, 0]
+    assert separators.equal(kinds > 0)
     assert (real[:, 0] == torch.arange(batch)).all()
-    steps = layout.kind.numel() // layout.lanes
+    steps = len(layout.steps) // layout.lanes
     assert (real[:, -1] == (steps - 1) * layout.lanes + layout.last).all()
     assert steps <= time + (2 if case["learned"] else 1) * int(case["starts"][:, 1:].sum(1).max())
     for place in real[:, 1:][case["starts"][:, 1:]].tolist():
-        assert place < layout.lanes or layout.kind[place - layout.lanes] == 1 + case["learned"]
+        assert place < layout.lanes or kinds[place - layout.lanes] == 1 + case["learned"]
     assert EpisodePlan(case["starts"]).episode_starts.equal(case["starts"])

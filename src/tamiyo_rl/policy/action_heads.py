@@ -8,6 +8,8 @@ import torch
 
 from tamiyo_rl.policy.inputs import require_action_dims
 
+CPU_VECTOR = 16  # numbers of 32 bits in 512
+
 
 class ActionHeads:
     """The distribution of named, independent categorical heads over one row of logits.
@@ -84,7 +86,7 @@ class ActionHeads:
         self, logits: torch.Tensor, masks: Mapping[str, torch.Tensor] | None
     ) -> torch.Tensor:
         """Log-probabilities `[..., heads, widest]` in nats; arguments as `masked_logits`."""
-        return self.masked_logits(logits, masks).log_softmax(dim=-1)
+        return log_softmax(self.masked_logits(logits, masks))
 
     def sample(self, log_probs: torch.Tensor) -> torch.Tensor:
         """Draw one action for every head at once, `[..., heads]`.
@@ -121,3 +123,17 @@ class ActionHeads:
         """Give `[..., heads, widest]` back by name, without the padding."""
         heads = zip(self.action_dims.items(), padded.unbind(-2), strict=True)
         return {name: head[..., :size] for (name, size), head in heads}
+
+
+def log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Return `logits.log_softmax(-1)`, over few actions in a fraction of its time.
+
+    On the CPU it takes the last dimension a vector at a time, and a short one number by number;
+    over the first dimension, the vectors hold one action of many steps.
+
+    Args:
+        logits: `[..., N]`.
+    """
+    if logits.shape[-1] >= CPU_VECTOR or not logits.is_cpu:
+        return logits.log_softmax(dim=-1)
+    return logits.movedim(-1, 0).log_softmax(dim=0).movedim(0, -1)

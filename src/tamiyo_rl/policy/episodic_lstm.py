@@ -19,7 +19,6 @@ from tamiyo_rl.policy.separators import (
     augmented_weights,
     in_one_buffer,
     insert_separators,
-    kind_columns,
     remove_separators,
 )
 from tamiyo_rl.policy.uncompiled import uncompiled
@@ -317,7 +316,7 @@ class EpisodicLSTM(nn.LSTM):
         self, steps: torch.Tensor, state: HiddenState, layout: Layout
     ) -> tuple[torch.Tensor, HiddenState]:
         """Run the steps `[B * T, F]` in their lanes, one fused call a layer."""
-        kinds = kind_columns(layout, self.weight_ih_l0, learned=self.learns_initial_state)
+        kinds = layout.kinds.to(self.weight_ih_l0.dtype)
         stream, before = insert_separators(steps, layout), self._lane_states(state, layout)
         after: list[tuple[torch.Tensor, torch.Tensor]] = []
         for layer in range(self.num_layers):

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from tamiyo_rl.policy.packing import Packing, Pieces
 
@@ -17,17 +18,19 @@ class Layout(NamedTuple):
 
     Attributes:
         lanes: Number of lanes; lane b begins with the first piece of row b.
-        real: `[B * T]` int64, the place of each step of the batch, row by row.
-        kind: `[places]` uint8: 0 for a step of the batch, 1 for a separator that zeroes the state,
-            2 for one right before a piece, which writes a learned state.
+        places: `[B * T]` int64, the place of each step of the batch, row by row.
+        steps: `[places]` int64, the step at each place; `B * T` at a separator.
+        kinds: `[places, 1]` float32, 1 at every separator; where a state is learned `[places, 3]`,
+            one-hot: a step, a separator that zeroes the state, one that writes the learned state.
         last: `[B]` int64, the lane at whose end each row ends.
         fresh: `[lanes]` bool, true where a lane begins with a piece that starts an episode; None
             where no state is learned.
     """
 
     lanes: int
-    real: torch.Tensor
-    kind: torch.Tensor
+    places: torch.Tensor
+    steps: torch.Tensor
+    kinds: torch.Tensor
     last: torch.Tensor
     fresh: torch.Tensor | None
 
@@ -45,37 +48,35 @@ class Packed(NamedTuple):
 
 
 def lay_out(batches: Sequence[Packed], device: torch.device, *, learned: bool) -> list[Layout]:
-    """Lay out several batches in the tensor operations, and the copies to the device, of one.
+    """Lay out several batches in as many tensor operations as one takes.
 
     Args:
         batches: What to lay out.
         device: Where the tensors go.
         learned: Whether a state is learned.
     """
-    steps = [sum(pieces.length) for pieces, _ in batches]
-    places = [packing.steps * packing.lanes for _, packing in batches]
-    offsets = [0, *accumulate(places[:-1])]
-    real = _places(batches, offsets)
-    kind = torch.ones(sum(places), dtype=torch.uint8, device="cpu")
+    lanes = [packing.lanes for _, packing in batches]
+    sizes = [sum(pieces.length) for pieces, _ in batches]
+    lengths = [packing.steps * packing.lanes for _, packing in batches]
+    offsets = [0, *accumulate(lengths[:-1])]  # the batches lie one behind the other
+    places = _places(batches, offsets)
+    kinds = torch.ones(sum(lengths), dtype=torch.int64, device="cpu").index_fill_(0, places, 0)
     if learned:
-        kind.index_fill_(0, _before_pieces(batches, offsets), 2)
-    kind.index_fill_(0, real, 0)
-    real -= as_index(offsets).repeat_interleave(as_index(steps))
+        kinds = _writing(kinds, batches, offsets)
     last = as_index([packing.lane[i] for pieces, packing in batches for i in pieces.lasts])
-    return list(
-        map(
-            Layout,
-            [packing.lanes for _, packing in batches],
-            upload(real, device).split(steps),
-            upload(kind, device).split(places),
-            upload(last, device).split([len(pieces.lasts) for pieces, _ in batches]),
-            _fresh(batches, device) if learned else [None] * len(batches),
-        )
+    columns = (
+        (places - _repeated(offsets, sizes), sizes),
+        (_steps(places, sizes, lengths), lengths),
+        (kinds.float() if learned else kinds.unsqueeze(1).float(), lengths),
+        (last, [len(pieces.lasts) for pieces, _ in batches]),
     )
+    parts = [torch.split(upload(tensor, device), into) for tensor, into in columns]
+    fresh = _fresh(batches, device) if learned else [None] * len(batches)
+    return list(map(Layout, lanes, *parts, fresh))
 
 
 def _places(batches: Sequence[Packed], offsets: Sequence[int]) -> torch.Tensor:
-    """Return the place of each step, the batches lying one behind the other."""
+    """Return the place of each step."""
     origin, stride, length, passed = [], [], [], 0
     for (pieces, packing), offset in zip(batches, offsets, strict=True):
         # The steps of a piece lie `lanes` places apart, from its first place on.
@@ -85,25 +86,30 @@ def _places(batches: Sequence[Packed], offsets: Sequence[int]) -> torch.Tensor:
         stride += [lanes] * len(pieces.length)
         length += pieces.length
         passed += sum(pieces.length)
-    times = as_index(length)
-    origins, strides = (as_index(values).repeat_interleave(times) for values in (origin, stride))
-    return torch.arange(passed, device="cpu").mul_(strides).add_(origins)
+    steps = torch.arange(passed, device="cpu")
+    return steps.mul_(_repeated(stride, length)).add_(_repeated(origin, length))
 
 
-def _before_pieces(batches: Sequence[Packed], offsets: Sequence[int]) -> torch.Tensor:
-    """Return the places right before the pieces that do not begin a lane."""
-    return as_index(
-        [
-            offset + (step - 1) * packing.lanes + lane
-            for (_, packing), offset in zip(batches, offsets, strict=True)
-            for lane, step in zip(packing.lane, packing.step, strict=True)
-            if step
-        ]
-    )
+def _steps(places: torch.Tensor, sizes: list[int], lengths: list[int]) -> torch.Tensor:
+    """Return the step at each place: of its batch the step behind the last, at a separator."""
+    steps = torch.arange(len(places), device="cpu")
+    steps -= _repeated([0, *accumulate(sizes[:-1])], sizes)
+    return _repeated(sizes, lengths).index_copy_(0, places, steps)
+
+
+def _writing(kinds: torch.Tensor, batches: Sequence[Packed], offsets: list[int]) -> torch.Tensor:
+    """Let the separators right before a piece write the learned state, and make kinds one-hot."""
+    writing = [
+        offset + (step - 1) * packing.lanes + lane
+        for (_, packing), offset in zip(batches, offsets, strict=True)
+        for lane, step in zip(packing.lane, packing.step, strict=True)
+        if step
+    ]
+    return nn.functional.one_hot(kinds.index_fill_(0, as_index(writing), 2), 3)
 
 
 def _fresh(batches: Sequence[Packed], device: torch.device) -> Iterable[torch.Tensor]:
-    """Return, for each batch, which lanes begin with a piece that starts an episode."""
+    """Return, for each batch, which lanes begin with a piece."""
     fresh: list[bool] = []
     for _, packing in batches:
         spots = zip(packing.lane, packing.step, strict=True)
@@ -111,6 +117,10 @@ def _fresh(batches: Sequence[Packed], device: torch.device) -> Iterable[torch.Te
         fresh += [lane in begun for lane in range(packing.lanes)]
     lanes = [packing.lanes for _, packing in batches]
     return torch.split(upload(as_bool(fresh), device), lanes)
+
+
+def _repeated(values: list[int], times: list[int]) -> torch.Tensor:
+    return as_index(values).repeat_interleave(as_index(times))
 
 
 def as_index(values: list[int]) -> torch.Tensor:

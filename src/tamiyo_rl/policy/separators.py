@@ -33,29 +33,12 @@ class LearnedState(NamedTuple):
 
 def insert_separators(steps: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Put the steps of a batch, `[B * T, F]`, in their places, `[places, F]`, zeros between."""
-    places = steps.new_zeros(layout.kind.shape[0], steps.shape[1])
-    return places.index_copy_(0, layout.real, steps)
+    return nn.functional.pad(steps, (0, 0, 0, 1)).index_select(0, layout.steps)
 
 
 def remove_separators(places: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Take the steps of a batch, `[B * T, F]`, back from their places, `[places, F]`."""
-    return places.index_select(0, layout.real)
-
-
-def kind_columns(layout: Layout, weight: torch.Tensor, *, learned: bool) -> torch.Tensor:
-    """Return the input columns of the kinds of steps, in the dtype and on the device of `weight`.
-
-    Args:
-        layout: Says which place is of which kind.
-        weight: Any weight of the layer.
-        learned: Whether the initial state is learned.
-
-    Returns:
-        `[places, 1]`, 1 at every separator; or `[places, 3]`: real, zeroing, writing.
-    """
-    if not learned:
-        return layout.kind.to(weight.dtype).unsqueeze(1)
-    return nn.functional.one_hot(layout.kind.long(), 3).to(weight.dtype)
+    return places.index_select(0, layout.places)
 
 
 def augmented_weights(
