@@ -16,7 +16,8 @@ import torch
 INTRODUCTION = """\
 # Benchmarks
 
-All methods of a table are timed in turn, round by round, in one process; the figures are medians.
+All methods of a table are timed in turn, round by round, in one process, each right after a call of
+its own that is not timed; the figures are medians.
 `make bench` runs them and writes this page. Times depend on the machine: read the ratios.
 
 PyTorch has one thread unless a heading says otherwise. With two and `OMP_WAIT_POLICY=PASSIVE`,
@@ -26,7 +27,10 @@ than they cost to compute.
 
 MEANING = {
     "update": "A whole PPO update: 16 rows of 128 steps, 32 features, hidden size 128, 4 actions, "
-    "4 epochs. *raw nn.LSTM* ignores resets: it is the limit of what keeps the rows whole. "
+    "4 epochs. *tamiyo-rl* is `LSTMPolicyBundle` in a loop written for it; *its trainer* is the "
+    "update of `RecurrentPPO`, from the buffer and with its diagnostics; *network alone* has no "
+    "guard and no checks. *raw nn.LSTM* ignores resets: it is the limit of what keeps the rows "
+    "whole. "
     "*sb3-contrib, loop removed* is sb3-contrib with its loop over time replaced by one call. "
     "sb3-contrib trains its shared LSTM by the policy's loss alone. Importing TorchRL turns the "
     "validation of `torch.distributions` off, which sb3-contrib gains from.",

@@ -14,9 +14,10 @@ from benchmarks import compiled, end_to_end, guard, rollout, rollout_peers, scal
 from benchmarks.rollout_env import ENVIRONMENTS
 from benchmarks.timing import median_times
 from benchmarks.update.by_hand import Packed, RawLSTM, SplitAndPad, StepLoop
-from benchmarks.update.ours import Ours
+from benchmarks.update.ours import NetworkAlone, Ours
 from benchmarks.update.sb3 import SB3, SB3WithoutLoop
 from benchmarks.update.torchrl import BACKENDS, TorchRL
+from benchmarks.update.trainer import Trainer
 from benchmarks.workload import Workload, make_workload
 
 RESET_RATES, ROWS, STEPS = (0.0, 0.02, 0.1, 0.3), (4, 16), 128
@@ -39,6 +40,8 @@ def _update_methods(workload: Workload) -> dict[str, Callable[[], object]]:
     torchrl = {f"TorchRL ({name}, eager)": TorchRL(workload, name) for name in BACKENDS}
     return {
         "tamiyo-rl": Ours(workload),
+        "tamiyo-rl, its trainer": Trainer(workload),
+        "tamiyo-rl, network alone": NetworkAlone(workload),
         "raw nn.LSTM, no resets": RawLSTM(workload),
         "sb3-contrib": SB3(workload),
         "sb3-contrib, loop removed": SB3WithoutLoop(workload),

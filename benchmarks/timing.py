@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping
 
 
 def median_times(methods: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
-    """Call every method once a round, in turn, and return the median seconds of each.
+    """Time every method once a round, in turn, and return the median seconds of each.
+
+    What is timed follows a call of the same method, so that none pays for what another one left
+    in the processor's caches and in the allocator.
 
     Args:
-        methods: What to time, by name; each is called once before the first round.
+        methods: What to time, by name.
         rounds: How often each is timed.
     """
-    for method in methods.values():
-        method()
     times: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(rounds):
         for name, method in methods.items():
+            method()
             begin = time.perf_counter()
             method()
             times[name].append(time.perf_counter() - begin)

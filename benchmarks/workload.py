@@ -73,6 +73,13 @@ class Update(Protocol):
         """Make one update."""
 
 
+def categorical(logits: torch.Tensor, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the log-probability of the actions `[b, T]` and the entropy, `[b, T]` each."""
+    log_probs = logits.log_softmax(-1)
+    log_prob = log_probs.gather(-1, actions[..., None]).squeeze(-1)
+    return log_prob, -(log_probs.exp() * log_probs).sum(-1)
+
+
 def ppo_loss(
     log_prob: torch.Tensor,
     entropy: torch.Tensor,

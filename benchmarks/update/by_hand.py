@@ -13,6 +13,7 @@ from benchmarks.workload import (
     HIDDEN,
     LEARNING_RATE,
     Workload,
+    categorical,
     descend,
     ppo_loss,
 )
@@ -37,9 +38,7 @@ class RawLSTM:
     def minibatch(self, rows: torch.Tensor) -> None:
         """Train on some rows."""
         outputs = self.outputs(self.workload.features[rows], self.workload.starts[rows])
-        log_probs = self.policy(outputs).log_softmax(-1)
-        log_prob = log_probs.gather(-1, self.workload.actions[rows][..., None]).squeeze(-1)
-        entropy = -(log_probs.exp() * log_probs).sum(-1)
+        log_prob, entropy = categorical(self.policy(outputs), self.workload.actions[rows])
         value = self.value(outputs).squeeze(-1)
         descend(self.optimizer, ppo_loss(log_prob, entropy, value, self.workload, rows))
 

@@ -1,4 +1,4 @@
-"""`LSTMPolicyBundle`, guarded and checked, as a user calls it."""
+"""`LSTMPolicyBundle`, guarded and checked, as a user calls it, and its network alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmarks.workload import (
     HIDDEN,
     LEARNING_RATE,
     Workload,
+    categorical,
     descend,
     ppo_loss,
 )
@@ -46,3 +47,14 @@ class Ours:
         )
         log_prob, entropy = result.joint_log_prob, result.joint_entropy
         descend(self.optimizer, ppo_loss(log_prob, entropy, result.value, self.workload, rows))
+
+
+class NetworkAlone(Ours):
+    """The update of the network without the bundle: no guard and no checks."""
+
+    def minibatch(self, rows: torch.Tensor, plan: EpisodePlan) -> None:
+        """Train on some rows, of which `plan` is the plan."""
+        hidden = HiddenState(*(part[:, rows] for part in self.hidden))
+        logits, value, _ = self.bundle.network(self.workload.features[rows], hidden, plan)
+        log_prob, entropy = categorical(logits, self.workload.actions[rows])
+        descend(self.optimizer, ppo_loss(log_prob, entropy, value, self.workload, rows))
