@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tamiyo_rl import ActionHeads, EpisodePlan, EpisodicLSTM, HiddenState
+from tamiyo_rl.policy.packing import fewest_lanes, pack
 
 pytestmark = pytest.mark.clause("C5")
 
@@ -389,3 +390,11 @@ def test_packing_places_every_step_once_and_keeps_room_for_separators(case: dict
     for place in real[:, 1:][case["starts"][:, 1:]].tolist():
         assert place < layout.lanes or kinds[place - layout.lanes] == 1 + case["learned"]
     assert EpisodePlan(case["starts"]).episode_starts.equal(case["starts"])
+
+
+@pytest.mark.parametrize("separators", [1, 2])
+def test_packing_takes_hardly_a_lane_more_than_it_must(separators: int) -> None:
+    starts = torch.rand(64, 128, generator=torch.Generator().manual_seed(0)) < 0.02
+    pieces = EpisodePlan(starts)._pieces()
+    packing = pack(pieces, separators=separators)
+    assert packing.lanes <= fewest_lanes(pieces, separators=separators) + 1

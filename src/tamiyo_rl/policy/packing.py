@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, insort
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -38,19 +39,17 @@ class Packing(NamedTuple):
     steps: int
 
 
-def best_packing(pieces: Pieces, *, separators: int, step_cost: float) -> Packing:
+def best_packing(pieces: Pieces, *, separators: int, step_time: Callable[[int], float]) -> Packing:
     """Pack the pieces anew, or keep the rows as they are, whichever takes less time.
-
-    The time of a call is taken as `steps * (step_cost + lanes)`.
 
     Args:
         pieces: What to place.
         separators: Steps kept free before each piece that does not begin a lane.
-        step_cost: Time of a step with no lanes, in times of one lane.
+        step_time: Time of a step of so many lanes.
     """
 
     def cost(steps: int, lanes: int) -> float:
-        return steps * (step_cost + lanes)
+        return steps * step_time(lanes)
 
     if set(pieces.firsts) & set(pieces.lasts):
         return pack(pieces, separators=separators)  # a row of one piece fills its lane
@@ -92,8 +91,9 @@ def pack(pieces: Pieces, *, separators: int) -> Packing:
     """Place the pieces in lanes as long as the longest of them.
 
     A row's first piece begins a lane, where its state is given. A row's last piece ends one, where
-    its state is returned. The others go, longest first, into the emptiest lane; where that one is
-    full, every lane is, and a new one is opened.
+    its state is returned. The others go, longest first, into the fullest lane that has room for
+    them (best fit decreasing: Johnson 1973, Near-optimal bin packing algorithms); where none has,
+    a new one is opened.
 
     Args:
         pieces: What to place.
@@ -105,22 +105,22 @@ def pack(pieces: Pieces, *, separators: int) -> Packing:
     for row, first in enumerate(pieces.firsts):
         lane[first] = row
 
-    free = [(used, row) for row, used in enumerate(front)]
-    heapq.heapify(free)
+    rooms = sorted((steps - used, row) for row, used in enumerate(front))
     ended: list[tuple[int, int]] = []
     for i in _longest_first(set(pieces.lasts) - set(pieces.firsts), length):
-        used, where = _emptiest(free, front, steps - length[i], separators)
-        lane[i], step[i] = where, steps - length[i]
-        ended.append((used + separators + length[i], where))
+        size = length[i] + separators
+        room, lane[i] = _take_fullest(rooms, size) or _open(front, steps, separators)
+        step[i] = steps - length[i]
+        ended.append((room - size, lane[i]))
 
-    heap = free + ended
-    heapq.heapify(heap)
+    rooms = sorted(rooms + ended)
     between = set(range(len(length))).difference(pieces.firsts, pieces.lasts)
     for i in _longest_first(between, length):
-        used, where = _emptiest(heap, front, steps - length[i], separators)
-        lane[i], step[i] = where, front[where] + separators
-        front[where] = step[i] + length[i]
-        heapq.heappush(heap, (used + separators + length[i], where))
+        size = length[i] + separators
+        room, lane[i] = _take_fullest(rooms, size) or _open(front, steps, separators)
+        step[i] = front[lane[i]] + separators
+        front[lane[i]] += size
+        insort(rooms, (room - size, lane[i]))
     return Packing(lane, step, len(front), steps)
 
 
@@ -128,11 +128,13 @@ def _longest_first(pieces: set[int], length: list[int]) -> list[int]:
     return sorted(pieces, key=length.__getitem__, reverse=True)
 
 
-def _emptiest(
-    heap: list[tuple[int, int]], front: list[int], room: int, separators: int
-) -> tuple[int, int]:
-    """Take the emptiest lane from the heap if it leaves room, else open a new one."""
-    if heap and heap[0][0] + separators <= room:
-        return heapq.heappop(heap)
+def _take_fullest(rooms: list[tuple[int, int]], size: int) -> tuple[int, int] | None:
+    """Take the lane with the least room that is enough out of `rooms`, which are sorted."""
+    at = bisect_left(rooms, (size,))
+    return rooms.pop(at) if at < len(rooms) else None
+
+
+def _open(front: list[int], steps: int, separators: int) -> tuple[int, int]:
+    """Open a lane, and return its room and number."""
     front.append(-separators)  # nothing has to be reset before its first piece
-    return -separators, len(front) - 1
+    return steps + separators, len(front) - 1
