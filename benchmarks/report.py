@@ -34,6 +34,9 @@ MEANING = {
     "*sb3-contrib, loop removed* is sb3-contrib with its loop over time replaced by one call. "
     "sb3-contrib trains its shared LSTM by the policy's loss alone. Importing TorchRL turns the "
     "validation of `torch.distributions` off, which sb3-contrib gains from.",
+    "parts": "A forward and backward pass on one minibatch; each column adds a part to the one "
+    "before. *One more feature* is the column that marks separators, *in the shape of the lanes* "
+    "the separators and what fills the lanes up, both still by `nn.LSTM`.",
     "rollout": "Collecting 128 steps of 16 environments that cost nothing. *tamiyo-rl* and *raw "
     "nn.LSTM step* act and step; *stored* also fills a `RolloutBuffer` and computes advantages, as "
     "sb3-contrib does; TorchRL stores five entries a step.",

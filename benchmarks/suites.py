@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import compiled, end_to_end, guard, rollout, rollout_peers, scaling
+from benchmarks import compiled, end_to_end, guard, parts, rollout, rollout_peers, scaling
 from benchmarks.rollout_env import ENVIRONMENTS
 from benchmarks.timing import median_times
 from benchmarks.update.by_hand import Packed, RawLSTM, SplitAndPad, StepLoop
@@ -50,6 +50,17 @@ def _update_methods(workload: Workload) -> dict[str, Callable[[], object]]:
         "split and pad": SplitAndPad(workload),
         "PackedSequence": Packed(workload),
     }
+
+
+def adding(rounds: int, console: Console) -> dict[str, Any]:
+    """Time what stands between `nn.LSTM` and `evaluate_actions`, part by part."""
+    cases = []
+    for rows in ROWS:
+        for rate in RESET_RATES[1:3]:
+            seconds = median_times(parts.make_parts(rows, rate), rounds=20 * rounds)
+            cases.append({"rows": rows, "reset rate": rate, "seconds": seconds})
+            _show(console, f"{rows} rows, {rate:.0%} resets", seconds)
+    return {"cases": cases}
 
 
 def collection(rounds: int, console: Console) -> dict[str, Any]:
@@ -129,6 +140,7 @@ def _show(console: Console, title: str, seconds: Mapping[str, float]) -> None:
 
 SUITES: dict[str, Callable[[int, Console], dict[str, Any]]] = {
     "update": update,
+    "parts": adding,
     "rollout": collection,
     "end to end": solving,
     "guard": guarding,

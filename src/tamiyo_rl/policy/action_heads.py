@@ -9,6 +9,7 @@ import torch
 from tamiyo_rl.policy.inputs import require_action_dims
 
 CPU_VECTOR = 16  # numbers of 32 bits in 512
+MANY_STEPS = 256  # from about here on, moving the dimensions takes less than it saves
 
 
 class ActionHeads:
@@ -134,6 +135,7 @@ def log_softmax(logits: torch.Tensor) -> torch.Tensor:
     Args:
         logits: `[..., N]`.
     """
-    if logits.shape[-1] >= CPU_VECTOR or not logits.is_cpu:
-        return logits.log_softmax(dim=-1)
-    return logits.movedim(-1, 0).log_softmax(dim=0).movedim(0, -1)
+    actions = logits.shape[-1]
+    if actions < CPU_VECTOR and logits.numel() >= MANY_STEPS * actions and logits.is_cpu:
+        return logits.movedim(-1, 0).log_softmax(dim=0).movedim(0, -1)
+    return logits.log_softmax(dim=-1)
