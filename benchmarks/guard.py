@@ -8,6 +8,10 @@ import torch
 
 from benchmarks.workload import ACTIONS, FEATURES, HIDDEN, make_workload
 from tamiyo_rl import EpisodePlan, HiddenState, LSTMPolicyBundle, guard_training_inputs
+from tamiyo_rl.policy.protocol import EvalResult
+
+Evaluate = Callable[..., EvalResult]
+unguarded: Evaluate = LSTMPolicyBundle.evaluate_actions.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
 
 
 def make_guarded_and_unguarded() -> dict[str, Callable[[], object]]:
@@ -16,9 +20,8 @@ def make_guarded_and_unguarded() -> dict[str, Callable[[], object]]:
     work = make_workload(rows=16, reset_rate=0.02)
     actions, plan = {"action": work.actions}, EpisodePlan(work.starts)
     hidden = HiddenState(*(part.clone() for part in bundle.initial_hidden(work.batch)))
-    unguarded = LSTMPolicyBundle.evaluate_actions.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
 
-    def call(method: Callable[..., object]) -> object:
+    def call(method: Evaluate) -> EvalResult:
         return method(bundle, work.features, actions, hidden=hidden, episode_starts=plan)
 
     return {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
 
+from benchmarks.guard import Evaluate, unguarded
 from benchmarks.workload import ACTIONS, FEATURES, HIDDEN, make_workload
-from tamiyo_rl import EpisodePlan, HiddenState, LSTMPolicyBundle
+from tamiyo_rl import EpisodePlan, EpisodicLSTM, HiddenState, LSTMPolicyBundle
 
 
 def make_parts(rows: int, reset_rate: float) -> dict[str, Callable[[], None]]:
@@ -22,18 +24,18 @@ def make_parts(rows: int, reset_rate: float) -> dict[str, Callable[[], None]]:
     steps = work.features.transpose(0, 1).contiguous()
     wider = nn.functional.pad(steps, (0, 1))
     in_lanes = torch.randn(len(layout.steps) // layout.lanes, layout.lanes, FEATURES + 1)
-    unguarded = LSTMPolicyBundle.evaluate_actions.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
 
-    def evaluation(method: Callable[..., object]) -> tuple[torch.Tensor, ...]:
+    def evaluation(method: Evaluate) -> tuple[torch.Tensor, ...]:
         result = method(bundle, work.features, actions, hidden=hidden, episode_starts=plan)
-        return result.joint_log_prob, result.joint_entropy, result.value  # type: ignore[attr-defined]  # an EvalResult
+        return result.joint_log_prob, result.joint_entropy, result.value
 
-    core, network = bundle.network.core, bundle.network
+    network = bundle.network
+    core = cast("EpisodicLSTM", network.core)
     parts: dict[str, Callable[[], tuple[torch.Tensor, ...]]] = {
         "nn.LSTM, no resets": lambda: plain(steps)[:1],
         "one more feature": lambda: wide(wider)[:1],
         "in the shape of the lanes": lambda: wide(in_lanes)[:1],
-        "EpisodicLSTM": lambda: core.forward_in_lanes(work.features, hidden, plan)[:1],  # type: ignore[operator]  # of the core
+        "EpisodicLSTM": lambda: core.forward_in_lanes(work.features, hidden, plan)[:1],
         "with heads": lambda: network(work.features, hidden, plan)[:2],
         "checked": lambda: evaluation(unguarded),
         "guarded": lambda: evaluation(LSTMPolicyBundle.evaluate_actions),

@@ -17,7 +17,7 @@ INTRODUCTION = """\
 # Benchmarks
 
 All methods of a table are timed in turn, round by round, in one process, each right after a call of
-its own that is not timed; the figures are medians.
+its own that is not timed; the figures are medians. *End to end* trains each method once a seed.
 `make bench` runs them and writes this page. Times depend on the machine: read the ratios.
 
 PyTorch has one thread unless a heading says otherwise. With two and `OMP_WAIT_POLICY=PASSIVE`,
@@ -36,7 +36,8 @@ MEANING = {
     "validation of `torch.distributions` off, which sb3-contrib gains from.",
     "parts": "A forward and backward pass on one minibatch; each column adds a part to the one "
     "before. *One more feature* is the column that marks separators, *in the shape of the lanes* "
-    "the separators and what fills the lanes up, both still by `nn.LSTM`.",
+    "the separators and what fills the lanes up, both still by `nn.LSTM`. *With heads* adds the "
+    "two linear heads, *checked* the checks of the arguments, the log-probabilities and the entropy.",
     "rollout": "Collecting 128 steps of 16 environments that cost nothing. *tamiyo-rl* and *raw "
     "nn.LSTM step* act and step; *stored* also fills a `RolloutBuffer` and computes advantages, as "
     "sb3-contrib does; TorchRL stores five entries a step.",

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tamiyo_rl.policy.action_heads import CPU_VECTOR, MANY_STEPS, log_softmax
+from tamiyo_rl.policy.action_heads import FEW_ACTIONS, MANY_STEPS, log_softmax
 
 
 @pytest.mark.clause("C9")
-@pytest.mark.parametrize("actions", [3, CPU_VECTOR])
+@pytest.mark.parametrize("actions", [3, FEW_ACTIONS])
 @pytest.mark.parametrize("shape", [(2, 3), (MANY_STEPS // 4, 5)])
 def test_log_probabilities_and_their_gradients_are_those_of_pytorch(
     actions: int, shape: tuple[int, int]

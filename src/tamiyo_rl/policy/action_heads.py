@@ -8,8 +8,9 @@ import torch
 
 from tamiyo_rl.policy.inputs import require_action_dims
 
-CPU_VECTOR = 16  # numbers of 32 bits in 512
-MANY_STEPS = 256  # from about here on, moving the dimensions takes less than it saves
+# Measured on a CPU with AVX-512: below 16 actions the softmax over the last dimension is slow, and
+# from about 256 steps on, moving the dimensions takes less time than it saves.
+FEW_ACTIONS, MANY_STEPS = 16, 256
 
 
 class ActionHeads:
@@ -127,15 +128,15 @@ class ActionHeads:
 
 
 def log_softmax(logits: torch.Tensor) -> torch.Tensor:
-    """Return `logits.log_softmax(-1)`, over few actions in a fraction of its time.
+    """Return `logits.log_softmax(-1)`, over few actions of many steps in less time.
 
-    On the CPU it takes the last dimension a vector at a time, and a short one number by number;
-    over the first dimension, the vectors hold one action of many steps.
+    On the CPU the softmax over a short last dimension is slow: eight actions take longer than
+    sixteen. Over the first dimension it is not.
 
     Args:
         logits: `[..., N]`.
     """
     actions = logits.shape[-1]
-    if actions < CPU_VECTOR and logits.numel() >= MANY_STEPS * actions and logits.is_cpu:
+    if actions < FEW_ACTIONS and logits.numel() >= MANY_STEPS * actions and logits.is_cpu:
         return logits.movedim(-1, 0).log_softmax(dim=0).movedim(0, -1)
     return logits.log_softmax(dim=-1)

@@ -61,13 +61,12 @@ def lay_out(batches: Sequence[Packed], device: torch.device, *, learned: bool) -
     offsets = [0, *accumulate(lengths[:-1])]  # the batches lie one behind the other
     places = _places(batches, offsets)
     kinds = torch.ones(sum(lengths), dtype=torch.int64, device="cpu").index_fill_(0, places, 0)
-    if learned:
-        kinds = _writing(kinds, batches, offsets)
+    kinds = _writing(kinds, batches, offsets) if learned else kinds.unsqueeze(1)
     last = as_index([packing.lane[i] for pieces, packing in batches for i in pieces.lasts])
     columns = (
         (places - _repeated(offsets, sizes), sizes),
         (_steps(places, sizes, lengths), lengths),
-        (kinds.float() if learned else kinds.unsqueeze(1).float(), lengths),
+        (kinds.float(), lengths),
         (last, [len(pieces.lasts) for pieces, _ in batches]),
     )
     parts = [torch.split(upload(tensor, device), into) for tensor, into in columns]
