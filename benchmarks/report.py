@@ -37,7 +37,8 @@ MEANING = {
     "parts": "A forward and backward pass on one minibatch; each column adds a part to the one "
     "before. *One more feature* is the column that marks separators, *in the shape of the lanes* "
     "the separators and what fills the lanes up, both still by `nn.LSTM`. *With heads* adds the "
-    "two linear heads, *checked* the checks of the arguments, the log-probabilities and the entropy.",
+    "two linear heads, *checked* the checks of the arguments, the log-probabilities and the "
+    "entropy.",
     "rollout": "Collecting 128 steps of 16 environments that cost nothing. *tamiyo-rl* and *raw "
     "nn.LSTM step* act and step; *stored* also fills a `RolloutBuffer` and computes advantages, as "
     "sb3-contrib does; TorchRL stores five entries a step.",
