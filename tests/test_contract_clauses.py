@@ -63,8 +63,8 @@ def ordinary_initial_hidden(patch: pytest.MonkeyPatch) -> None:
 
 
 def detached_initial_state(patch: pytest.MonkeyPatch) -> None:
-    initial_state = EpisodicLSTM.initial_state
-    patch.setattr(EpisodicLSTM, "initial_state", torch.no_grad()(initial_state))
+    initial_state = EpisodicLSTM._initial_state
+    patch.setattr(EpisodicLSTM, "_initial_state", torch.no_grad()(initial_state))
 
 
 def blind_guard(patch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ ENFORCEMENT: list[tuple[str, str, Patch]] = [
     ("C1", "policy.LSTMPolicyBundle.initial_hidden", ordinary_initial_hidden),
     ("C2", "policy.LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
     ("C2", "policy.LSTMPolicyBundle.get_value", without_inference_mode("get_value")),
-    ("C3", "policy.EpisodicLSTM.initial_state", detached_initial_state),
+    ("C3", "policy.episodic_lstm.EpisodicLSTM._initial_state", detached_initial_state),
     ("C4", "contract.guard._inference_tensors", blind_guard),
     ("C5", "policy.episodic_lstm.EpisodicLSTM._state_before", hidden_decides),
     (

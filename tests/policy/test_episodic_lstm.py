@@ -298,7 +298,7 @@ def test_loading_something_else_leaves_the_initial_state() -> None:
 def test_inputs_of_another_width_are_refused(size: int, time: int) -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True)
     starts = torch.ones(2, time, dtype=torch.bool)
-    with pytest.raises(ValueError, match=f"inputs: expected 4 features.* got {size}"):
+    with pytest.raises(ValueError, match=f"input: expected 4 features.* got {size}"):
         lstm(torch.ones(2, time, size), None, starts)
 
 
@@ -307,7 +307,7 @@ def test_inputs_of_another_width_are_refused(size: int, time: int) -> None:
 def test_hidden_states_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     lstm = EpisodicLSTM(4, 8, 2, batch_first=True)
     hidden = (torch.zeros(2, 2, 8), torch.zeros(shape))
-    with pytest.raises(ValueError, match="hidden: expected c of"):
+    with pytest.raises(ValueError, match="hx: expected c of"):
         lstm(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
 
 
@@ -344,7 +344,7 @@ def test_rows_of_a_plan_are_named_by_an_index(index: Any) -> None:
 @pytest.mark.parametrize("hidden", [(torch.zeros(1, 2, 8),), 3, (None, torch.zeros(1, 2, 8))])
 def test_hidden_states_are_pairs_of_tensors(hidden: Any) -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True)
-    with pytest.raises(TypeError, match="hidden: expected"):
+    with pytest.raises(TypeError, match="hx: expected"):
         lstm(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
 
 
@@ -352,7 +352,7 @@ def test_hidden_states_are_pairs_of_tensors(hidden: Any) -> None:
 def test_other_arguments_are_refused_by_name() -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True)
     starts = torch.ones(2, 5, dtype=torch.bool)
-    with pytest.raises(TypeError, match="inputs: expected a tensor"):
+    with pytest.raises(TypeError, match="input: expected a tensor"):
         lstm([[1.0]], None, starts)
     with pytest.raises(TypeError, match="episode_starts: expected a tensor"):
         lstm(torch.ones(2, 5, 4), None, [[True]])

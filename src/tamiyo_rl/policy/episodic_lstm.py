@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.inputs import describe, require_bool, require_positive
 from tamiyo_rl.policy.layout import Layout
+from tamiyo_rl.policy.precision import compute_dtype, run_where_supported
 from tamiyo_rl.policy.protocol import HiddenState
 from tamiyo_rl.policy.separators import (
     LearnedState,
@@ -20,6 +21,7 @@ from tamiyo_rl.policy.separators import (
     in_one_buffer,
     insert_separators,
     remove_separators,
+    saturation,
 )
 from tamiyo_rl.policy.uncompiled import uncompiled
 
@@ -47,8 +49,9 @@ class EpisodicLSTM(nn.LSTM):
     before each start is the initial state (C5), and no gradient passes the start.
 
     A reset costs no Python loop and no splitting: before each start a *separator step* is put
-    into the sequence, with an extra input column whose weights of -1e4 close the input, forget
-    and output gates to exactly 0. Then `c = 0` and `h = 0` exactly, and so are their gradients.
+    into the sequence, with an extra input column whose weights of -2^100 close the input, forget
+    and output gates to exactly 0, whatever the other weights are. Then `c = 0` and `h = 0`
+    exactly, and so are their gradients. Float16 cannot hold 2^100: there the weights are checked.
     A learned initial state, `c0 = tanh(a)`, `h0 = sigmoid(b) * tanh(c0)` with parameters
     `initial_cell` (a) and `initial_output` (b), is written by a second separator.
 
@@ -131,6 +134,11 @@ class EpisodicLSTM(nn.LSTM):
             h[:, None].expand(rows).contiguous(), c[:, None].expand(rows).contiguous()
         )
 
+    def extra_repr(self) -> str:
+        """Describe the settings as `nn.LSTM` does, and whether the initial state is learned."""
+        learned = ", learn_initial_state=True" if self.learns_initial_state else ""
+        return super().extra_repr() + learned
+
     def reset_parameters(self) -> None:
         """Initialise the weights as `nn.LSTM` does, and a learned initial state to zeros."""
         super().reset_parameters()
@@ -140,33 +148,38 @@ class EpisodicLSTM(nn.LSTM):
 
     def forward(
         self,
-        inputs: torch.Tensor | PackedSequence,
-        hidden: tuple[torch.Tensor, torch.Tensor] | None = None,
+        input: torch.Tensor | PackedSequence,  # noqa: A002 - nn.LSTM's own name
+        hx: tuple[torch.Tensor, torch.Tensor] | None = None,
         episode_starts: torch.Tensor | EpisodePlan | None = None,
     ) -> tuple[Any, tuple[torch.Tensor, torch.Tensor]]:
         """Run the LSTM over sequences, from the initial state at every episode start.
 
+        The arguments have the names of `nn.LSTM`.
+
         Args:
-            inputs: `[T, B, F]`, or `[B, T, F]` with `batch_first`.
-            hidden: State before step 0, a pair of `[layers, B, hidden]`; None for the initial
+            input: `[T, B, F]`, or `[B, T, F]` with `batch_first`.
+            hx: State before step 0, a pair of `[layers, B, hidden]`; None for the initial
                 state.
             episode_starts: `[B, T]` bool, true where a step is the first of its episode, or the
                 `EpisodePlan` of it; None for no start. A tensor on CUDA is copied to the CPU,
                 which waits for the device: pass a plan to avoid that.
 
         Returns:
-            Outputs, shaped as `inputs` with `hidden` features, and the state after the last step.
+            Outputs, shaped as `input` with `hidden` features, and the state after the last step.
 
         Raises:
-            TypeError: If an argument is not a tensor, or `hidden` not a pair of them.
+            TypeError: If an argument is not a tensor, or `hx` is not a pair of them.
             ValueError: If `episode_starts` has another shape than the inputs, or comes with
                 packed or unbatched inputs, `bidirectional` or `proj_size`; if the inputs or the
                 hidden state have another size than the LSTM.
         """
         if episode_starts is None:
-            return super().forward(inputs, self._given_or_learned(inputs, hidden))
-        sequences = self._resettable(inputs, episode_starts)
-        outputs, to_batch, state = self.forward_in_lanes(sequences, hidden, episode_starts)
+            state = self._given_or_learned(input, hx)
+            if isinstance(input, PackedSequence) or self.proj_size:
+                return super().forward(input, state)  # oneDNN has no kernel for these
+            return self._run(super().forward, input, state)
+        sequences = self._resettable(input, episode_starts)
+        outputs, to_batch, state = self.forward_in_lanes(sequences, hx, episode_starts)
         batch = to_batch(outputs)
         return (batch if self.batch_first else batch.transpose(0, 1)), state
 
@@ -174,14 +187,14 @@ class EpisodicLSTM(nn.LSTM):
     def forward_in_lanes(
         self,
         sequences: torch.Tensor,
-        hidden: tuple[torch.Tensor, torch.Tensor] | None = None,
+        hx: tuple[torch.Tensor, torch.Tensor] | None = None,
         episode_starts: torch.Tensor | EpisodePlan | None = None,
     ) -> InLanes:
         """Run as `forward` does, but leave the outputs in the places where they were computed.
 
         Args:
             sequences: `[B, T, F]`, whatever `batch_first` is.
-            hidden: As for `forward`.
+            hx: As for `forward`.
             episode_starts: As for `forward`.
 
         Raises:
@@ -189,18 +202,23 @@ class EpisodicLSTM(nn.LSTM):
             ValueError: As `forward`.
         """
         batch, time, _ = sequences.shape
-        state = self._state_before(batch, hidden, episode_starts)
+        before = self._state_before(batch, hx, episode_starts)
         if time == 1:
-            outputs, state = self._run_cells(sequences[:, 0], state)
-            return InLanes(outputs, _one_step, state)
-        time_major = partial(_from_time_major, time=time)
+            outputs, after = self._run(self._run_cells, sequences[:, 0], before)
+            return InLanes(outputs, _one_step, after)
         plan = EpisodePlan(episode_starts) if torch.is_tensor(episode_starts) else episode_starts
         if plan is None or not plan.resets:
-            outputs, state = self._run_rows(sequences, state)
-            return InLanes(outputs, time_major, state)
+            outputs, after = self._run(self._run_rows, sequences, before)
+            return InLanes(outputs, partial(_from_time_major, time=time), after)
         layout = plan.layout(sequences.device, learned=self.learns_initial_state)
-        outputs, state = self._run_lanes(sequences.flatten(0, 1), state, layout)
-        return InLanes(outputs, partial(_from_lanes, layout=layout, time=time), state)
+        in_lanes = partial(self._run_lanes, layout=layout)
+        outputs, after = self._run(in_lanes, sequences.flatten(0, 1), before)
+        return InLanes(outputs, partial(_from_lanes, layout=layout, time=time), after)
+
+    def _run(
+        self, kernel: Callable[[Any, Any], tuple[Any, Any]], inputs: Any, state: Any
+    ) -> tuple[Any, Any]:
+        return run_where_supported(kernel, inputs, state, self.weight_hh_l0)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401 - nn.Module's own
         names = [prefix + name for name in ("initial_cell", "initial_output")]
@@ -213,22 +231,22 @@ class EpisodicLSTM(nn.LSTM):
     def _given_or_learned(
         self,
         inputs: torch.Tensor | PackedSequence,
-        hidden: tuple[torch.Tensor, torch.Tensor] | None,
+        hx: tuple[torch.Tensor, torch.Tensor] | None,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        if hidden is not None or not self.learns_initial_state:
-            return hidden
+        if hx is not None or not self.learns_initial_state:
+            return hx
         if isinstance(inputs, PackedSequence):
-            return self.initial_state(int(inputs.batch_sizes[0]))
+            return self._initial_state(int(inputs.batch_sizes[0]))
         if inputs.dim() == 2:  # noqa: PLR2004 - [T, F], unbatched
-            h, c = self.initial_state(1)
+            h, c = self._initial_state(1)
             return h[:, 0], c[:, 0]
-        return self.initial_state(inputs.shape[0 if self.batch_first else 1])
+        return self._initial_state(inputs.shape[0 if self.batch_first else 1])
 
     def _resettable(
         self, inputs: torch.Tensor | PackedSequence, starts: torch.Tensor | EpisodePlan
     ) -> torch.Tensor:
         """Return the inputs as `[B, T, F]`, or raise where episode starts cannot be used."""
-        for name, value in (("inputs", inputs), ("episode_starts", starts)):
+        for name, value in (("input", inputs), ("episode_starts", starts)):
             if not isinstance(value, torch.Tensor | PackedSequence | EpisodePlan):
                 raise TypeError(f"{name}: expected a tensor, got {describe(value)}.")
         if (
@@ -244,12 +262,12 @@ class EpisodicLSTM(nn.LSTM):
         sequences = inputs if self.batch_first else inputs.transpose(0, 1)
         if tuple(starts.shape) != tuple(sequences.shape[:2]):
             raise ValueError(
-                f"episode_starts: expected [B, T] = {list(sequences.shape[:2])} as the inputs "
-                f"have, got {list(starts.shape)}."
+                f"episode_starts: expected [B, T] = {list(sequences.shape[:2])} as the input "
+                f"has, got {list(starts.shape)}."
             )
         if sequences.shape[2] != self.input_size:
             raise ValueError(
-                f"inputs: expected {self.input_size} features, the input_size, got "
+                f"input: expected {self.input_size} features, the input_size, got "
                 f"{sequences.shape[2]}."
             )
         return sequences
@@ -257,42 +275,43 @@ class EpisodicLSTM(nn.LSTM):
     def _state_before(
         self,
         batch_size: int,
-        hidden: tuple[torch.Tensor, torch.Tensor] | None,
+        hx: tuple[torch.Tensor, torch.Tensor] | None,
         starts: torch.Tensor | EpisodePlan | None,
     ) -> HiddenState:
         """Return the state before step 0: the initial one where a row starts an episode there."""
-        if hidden is None:
-            return self.initial_state(batch_size)
+        if hx is None:
+            return self._initial_state(batch_size)
         shape = (self.num_layers, batch_size, self.hidden_size)
-        if not isinstance(hidden, tuple | list) or len(hidden) != 2:  # noqa: PLR2004 - a pair
-            raise TypeError(f"hidden: expected a pair (h, c), got {describe(hidden)}.")
-        for name, part in zip("hc", hidden, strict=True):
+        if not isinstance(hx, tuple | list) or len(hx) != 2:  # noqa: PLR2004 - a pair
+            raise TypeError(f"hx: expected a pair (h, c), got {describe(hx)}.")
+        for name, part in zip("hc", hx, strict=True):
             if not isinstance(part, torch.Tensor):
-                raise TypeError(f"hidden: expected {name} to be a tensor, got {describe(part)}.")
+                raise TypeError(f"hx: expected {name} to be a tensor, got {describe(part)}.")
             if part.shape != shape:
                 raise ValueError(
-                    f"hidden: expected {name} of [layers, B, hidden] = {list(shape)}, got "
+                    f"hx: expected {name} of [layers, B, hidden] = {list(shape)}, got "
                     f"{list(part.shape)}."
                 )
         if starts is None:
-            return HiddenState(*hidden)
+            return HiddenState(*hx)
         if not self.learns_initial_state and _none_starts(starts):
-            return HiddenState(*hidden)
-        device = hidden[0].device
+            return HiddenState(*hx)
+        device = hx[0].device
         first = (
             starts.first(device) if isinstance(starts, EpisodePlan) else starts[:, :1].to(device)
         )
         if not self.learns_initial_state:
-            return HiddenState(*(part.masked_fill(first, 0) for part in hidden))
+            return HiddenState(*(part.masked_fill(first, 0) for part in hx))
         # Also where no row starts: DistributedDataParallel wants every parameter in the graph.
-        initial = self.initial_state(batch_size)
-        h, c = (torch.where(first, new, old) for new, old in zip(initial, hidden, strict=True))
+        initial = self._initial_state(batch_size)
+        h, c = (torch.where(first, new, old) for new, old in zip(initial, hx, strict=True))
         return HiddenState(h, c)
 
     def _run_cells(
         self, features: torch.Tensor, state: HiddenState
     ) -> tuple[torch.Tensor, HiddenState]:
         """Take one step without the set-up of a sequence, which would take longer than the step."""
+        features = features.to(compute_dtype(self.weight_hh_l0))
         after: list[tuple[torch.Tensor, torch.Tensor]] = []
         for layer, weights in enumerate(self.all_weights):
             if layer:
@@ -353,7 +372,9 @@ class EpisodicLSTM(nn.LSTM):
         learned = None
         if self.initial_cell is not None and self.initial_output is not None:
             learned = LearnedState(self.initial_cell[layer], self.initial_output[layer])
-        weights = augmented_weights(self.all_weights[layer], learned)
+        own = self.all_weights[layer]
+        closing = saturation(own, compute_dtype(self.weight_hh_l0))
+        weights = augmented_weights(own, learned, closing)
         outputs, h, c = torch.lstm(
             stream.view(-1, lanes, stream.shape[1]),
             [part[layer : layer + 1].to(stream.dtype).contiguous() for part in before],

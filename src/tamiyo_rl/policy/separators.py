@@ -15,8 +15,12 @@ from torch import nn
 
 from tamiyo_rl.policy.layout import Layout
 
-# Drives a gate to exactly 0 or 1 in every floating point type, and is finite in float16.
-SATURATION = 1e4
+# Drives a gate to exactly 0 or 1 whatever finite weights add to it. It is far below the largest
+# number of the type: a cast would round that to infinity, and 0 times infinity is NaN.
+SATURATION = 2.0**100
+HALF_SATURATION = 2.0**15
+# What the recurrent weights and biases may add to a gate in float16: sigmoid(-32) is 0 there.
+HALF_REACH = HALF_SATURATION - 32
 
 
 class LearnedState(NamedTuple):
@@ -41,26 +45,46 @@ def remove_separators(places: torch.Tensor, layout: Layout) -> torch.Tensor:
     return places.index_select(0, layout.places)
 
 
+def saturation(weights: Sequence[torch.Tensor], dtype: torch.dtype) -> float:
+    """Return a pre-activation that closes a gate exactly, when `dtype` is what computes.
+
+    Args:
+        weights: `[w_ih, w_hh, b_ih, b_hh]`, or without the biases.
+        dtype: Of the kernel. Float16 has no number that outweighs every weight, so there the
+            weights are looked at, which waits for the device.
+
+    Raises:
+        ValueError: If float16 computes, and the weights are too large for exact resets in it.
+    """
+    if dtype != torch.float16:
+        return SATURATION
+    if not weights[0].is_meta:
+        _require_reach(*(weight.detach().abs() for weight in weights[1:]))
+    return HALF_SATURATION
+
+
 def augmented_weights(
-    weights: Sequence[torch.Tensor], learned: LearnedState | None
+    weights: Sequence[torch.Tensor], learned: LearnedState | None, closing: float
 ) -> list[torch.Tensor]:
     """Return the weights of a layer with the input weights of the kind columns.
 
     Args:
         weights: `[w_ih, w_hh, b_ih, b_hh]`, or without the biases.
         learned: What the layer learns of its initial state; None for zeros.
+        closing: The pre-activation that opens a gate exactly, and closes it with a minus.
     """
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (w_hh.new_zeros(w_hh.shape[0]),) * 2
     if learned is None:
-        return [nn.functional.pad(w_ih, (0, 1), value=-SATURATION), w_hh, b_ih, b_hh]
+        return [nn.functional.pad(w_ih, (0, 1), value=-closing), w_hh, b_ih, b_hh]
     # The cell and output gates take their bias from the column of the real steps, so that
     # nothing has to cancel it where the state is written: in TF32 it would not cancel.
     seeded = b_ih + b_hh
-    real, zeroing = seeded - _without_seeded_gates(seeded), torch.full_like(seeded, -SATURATION)
-    columns = torch.stack([real, zeroing, _writing_column(learned)], dim=1)
-    b_ih, b_hh = _without_seeded_gates(b_ih), _without_seeded_gates(b_hh)
-    return [torch.cat([w_ih, columns], dim=1), w_hh, b_ih, b_hh]
+    real = seeded - _without_seeded_gates(seeded)
+    zeroing = torch.full_like(seeded, -closing)
+    columns = torch.stack([real, zeroing, _writing_column(learned, closing)], dim=1)
+    kept = [_without_seeded_gates(bias) for bias in (b_ih, b_hh)]
+    return [torch.cat([w_ih, columns], dim=1), w_hh, *kept]
 
 
 def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -90,9 +114,20 @@ def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:
     return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
 
 
-def _writing_column(learned: LearnedState) -> torch.Tensor:
+def _require_reach(w_hh: torch.Tensor, *biases: torch.Tensor) -> None:
+    """Refuse weights that outweigh a separator: the entries of a hidden state are in [-1, 1]."""
+    reach = float(torch.stack([w_hh.sum(dim=1), *biases]).sum(dim=0).max())
+    if reach > HALF_REACH:
+        raise ValueError(
+            "weight_hh: expected rows whose absolute values and biases sum to at most "
+            f"{HALF_REACH:g} in float16, got {reach:g}. Episode resets would not be exact: "
+            "compute in bfloat16 or float32."
+        )
+
+
+def _writing_column(learned: LearnedState, opening: float) -> torch.Tensor:
     """Weights `[4H]` that write the learned state: i = 1, f = 0, g = tanh(cell), o = s(output)."""
-    opened = torch.full_like(learned.cell, SATURATION)
+    opened = torch.full_like(learned.cell, opening)
     return torch.cat([opened, -opened, learned.cell, learned.output])
 
 
