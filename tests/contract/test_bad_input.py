@@ -20,7 +20,6 @@ from tamiyo_rl import (
     InferenceTensorWarning,
     audit_backward,
     audit_gradients,
-    check_ratio,
     find_inference_tensors,
     guard_training_inputs,
     trace_crossings,
@@ -226,46 +225,10 @@ def test_audits(terms: Any, module: Any, untouched: Any, optimizer: Any) -> None
     result_or_our_error(lambda: audit_backward(module, untouched=untouched), names)
 
 
-LOG_PROB = torch.tensor([-1.0, -2.0], requires_grad=True)
-RATIO = (LOG_PROB - LOG_PROB.detach()).exp()
-RATIO_64 = RATIO.double()
-
-
-@given(
-    ratio=st.just(RATIO) | tampered(RATIO) | junk(),
-    log_prob=st.just(LOG_PROB) | tampered(LOG_PROB) | junk(),
-    tolerance=st.just(1e-3) | junk(),
-    grad=st.booleans(),
-)
-@stable(250)
-def test_ratio(ratio: Any, log_prob: Any, tolerance: Any, grad: bool) -> None:
-    with torch.set_grad_enabled(grad):
-        result_or_our_error(
-            lambda: check_ratio(ratio, log_prob, tolerance=tolerance),
-            ["ratio", "log_prob", "tolerance"],
-        )
-        check_ratio(RATIO, LOG_PROB)
-        check_ratio(RATIO_64, LOG_PROB)
-
-
-@pytest.mark.parametrize("name", ["ratio", "log_prob"])
-def test_each_change_to_the_ratio(name: str) -> None:
-    good: dict[str, Any] = {"ratio": RATIO, "log_prob": LOG_PROB}
-    for changed in each_change(good[name]):
-        result_or_our_error(partial(check_ratio, **good | {name: changed}), good)
-
-
 def test_each_change_to_the_terms_of_a_loss() -> None:
     terms = {"policy": LAYER(torch.ones(2)).sum(), "value": LAYER.weight.sum()}
     for changed in each_change(terms):
         result_or_our_error(partial(audit_gradients, changed, LAYER), ["terms"])
-
-
-def test_a_ratio_whose_graph_is_gone_is_an_error_of_ours() -> None:
-    ratio = (LOG_PROB - LOG_PROB.detach()).exp()
-    ratio.sum().backward(inputs=[LOG_PROB])
-    with pytest.raises(ValueError, match="ratio: expected a graph that is still there"):
-        check_ratio(ratio, LOG_PROB)
 
 
 @given(first=tampered(torch.zeros(2, 2)))
@@ -278,20 +241,6 @@ def test_the_tracer_follows_any_tensor(first: torch.Tensor) -> None:
                 first = change(first)
             except (RuntimeError, ValueError) as error:
                 assert "storage" not in str(error)  # noqa: PT017 - PyTorch has others of its own
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"ratio": torch.zeros(0), "log_prob": torch.zeros(0)}, "ratio: expected at least one"),
-        ({"log_prob": torch.zeros(2, device="meta")}, "ratio: expected at least one value on meta"),
-        ({"tolerance": -1}, "tolerance: expected a number from 0, got -1"),
-        ({"tolerance": float("nan")}, "tolerance: expected a number from 0, got nan"),
-    ],
-)
-def test_a_ratio_that_cannot_be_checked(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        check_ratio(**{"ratio": RATIO, "log_prob": LOG_PROB} | change)
 
 
 def test_neither_a_name_nor_a_class_is_audited() -> None:

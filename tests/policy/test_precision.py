@@ -123,8 +123,8 @@ def test_resets_are_exact_whatever_the_weights_are(
     torch.manual_seed(0)
     lstm = EpisodicLSTM(4, 8, batch_first=True, learn_initial_state=learned, dtype=dtype)
     with torch.no_grad():
-        lstm.weight_hh_l0.mul_(size)
-        lstm.bias_hh_l0.mul_(size)
+        for name, parameter in lstm.named_parameters():
+            parameter.mul_(size if "_hh_" in name else 1)
     inputs = torch.randn(3, 6, 4, dtype=dtype, requires_grad=True)
     starts = torch.arange(6) == torch.tensor([[2], [3], [4]])
     outputs: torch.Tensor = lstm(inputs, None, starts)[0]

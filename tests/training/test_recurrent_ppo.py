@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from tamiyo_rl import ContractError, LSTMPolicyBundle
+from tamiyo_rl import ContractError, EvalResult, LSTMPolicyBundle
 from tamiyo_rl.training import (
     FeatureNormalizer,
     PPOConfig,
@@ -139,3 +139,33 @@ def test_a_loss_that_trains_too_little_stops_the_first_update(
     with pytest.raises(ContractError, match="terms without a gradient: policy"):
         next(RecurrentPPO(envs, bundle, config).train())
     assert all(map(torch.equal, before, bundle.parameters()))
+
+
+class IgnoresResets(LSTMPolicyBundle):
+    """Trains each row as if no episode ended inside it."""
+
+    def evaluate_actions(self, *args: Any, episode_starts: Any = None, **kwargs: Any) -> EvalResult:
+        starts = episode_starts.episode_starts.clone()
+        starts[:, 1:] = False
+        return super().evaluate_actions(*args, episode_starts=starts, **kwargs)
+
+
+@pytest.mark.clause("C7")
+def test_ignored_resets_stop_the_first_update_of_a_policy_at_its_initialisation() -> None:
+    torch.manual_seed(0)
+    envs = make_cartpole_without_velocities(4)
+    trainer = RecurrentPPO(envs, IgnoresResets(2, 2), PPOConfig(total_steps=1024))
+    before = [parameter.clone() for parameter in trainer.bundle.parameters()]
+    with pytest.raises(ContractError, match=r"value: expected what the rollout stored.*\n.*starts"):
+        next(trainer.train())
+    assert all(map(torch.equal, before, trainer.bundle.parameters()))
+
+
+@pytest.mark.clause("C7")
+def test_the_tolerance_of_the_settings_is_the_one_that_is_used() -> None:
+    torch.manual_seed(0)
+    envs = make_cartpole_without_velocities(4)
+    config = PPOConfig(total_steps=512, consistency_tolerance=1.0)
+    next(RecurrentPPO(envs, IgnoresResets(2, 2), config).train())
+    with pytest.raises(ValueError, match="consistency_tolerance: expected a number positive"):
+        PPOConfig(consistency_tolerance=0)

@@ -4,8 +4,8 @@ from tamiyo_rl.contract.audit import (
     GradientReport,
     audit_backward,
     audit_gradients,
-    check_ratio,
 )
+from tamiyo_rl.contract.consistency import check_consistency, check_ratio
 from tamiyo_rl.contract.guard import (
     ContractError,
     InferenceTensorWarning,
@@ -23,6 +23,7 @@ __all__ = [
     "MissingHiddenWarning",
     "audit_backward",
     "audit_gradients",
+    "check_consistency",
     "check_ratio",
     "find_inference_tensors",
     "guard_training_inputs",

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from tamiyo_rl.contract.audit import audit_backward, audit_gradients, check_ratio
+from tamiyo_rl.contract.audit import audit_backward, audit_gradients
+from tamiyo_rl.contract.consistency import check_ratio
 from tamiyo_rl.contract.guard import ContractError, InferenceTensorWarning
 from tamiyo_rl.contract.trace import trace_crossings
 from tamiyo_rl.crossings.catalogue import Crossing, Run

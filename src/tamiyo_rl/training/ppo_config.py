@@ -33,6 +33,9 @@ class PPOConfig:
         max_grad_norm: Largest norm of the gradient.
         normalize_observations: Whether features are normalised by running statistics.
         normalize_rewards: Whether rewards are scaled by the running deviation of the return.
+        consistency_tolerance: By how much the first minibatch of an update may miss the rollout's
+            log-probabilities and values, in units of `max(1, |value|)`; None for what
+            `check_consistency` allows the type. Raise it for a network that amplifies rounding.
         autocast: Whether the network computes in bfloat16 where `torch.autocast` allows it;
             parameters, stored states and losses keep their type.
         seed: Of the environments, the sampling and the order of the minibatches.
@@ -72,6 +75,7 @@ class PPOConfig:
     max_grad_norm: float = 5.0
     normalize_observations: bool = True
     normalize_rewards: bool = True
+    consistency_tolerance: float | None = None
     autocast: bool = False
     seed: int = 0
 
@@ -88,6 +92,10 @@ class PPOConfig:
         for name in ("normalize_observations", "normalize_rewards", "autocast"):
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
+        if self.consistency_tolerance is not None:
+            self._require(
+                "consistency_tolerance", lambda x: 0 < x < math.inf, "positive and finite"
+            )
         require_seed(self.seed)
         self._require_divisor()
 

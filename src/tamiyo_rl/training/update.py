@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tamiyo_rl.contract.audit import audit_gradients, check_ratio
+from tamiyo_rl.contract.audit import audit_gradients
+from tamiyo_rl.contract.consistency import check_consistency, check_ratio
 from tamiyo_rl.contract.guard import ContractError
 from tamiyo_rl.policy.protocol import EvalResult, PolicyBundle
 from tamiyo_rl.training.diagnostics import GradientNorms
@@ -16,7 +17,7 @@ from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
 from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
 
-RATIO_TOLERANCE, COARSE_RATIO_TOLERANCE = 1e-3, 0.1
+AUTOCAST_TOLERANCE = 0.1
 
 
 class UpdateResult(NamedTuple):
@@ -40,8 +41,9 @@ class UpdateResult(NamedTuple):
 class PPOUpdater:
     """Trains a policy on one rollout after the other, and stops where an invariant breaks.
 
-    The loss is audited once (`audit_gradients`); the ratio of each first minibatch is checked
-    (`check_ratio`); a loss or gradient that is not finite never reaches the parameters.
+    The loss is audited once (`audit_gradients`). The first minibatch of each update must give the
+    rollout's log-probabilities and values (`check_consistency`) and a ratio of 1 (`check_ratio`).
+    A loss or gradient that is not finite never reaches the parameters.
 
     Args:
         bundle: The policy.
@@ -106,7 +108,7 @@ class PPOUpdater:
         loss = ppo_loss(evaluation, batch, clip_range)
         self._audit_once(loss, batch)
         if is_first:
-            self._check_ratio(evaluation, batch)
+            self._check_consistency(evaluation, batch)
         self._descend(loss)
         return PPOLoss(*(term.detach() for term in loss))
 
@@ -129,11 +131,15 @@ class PPOUpdater:
         audit_gradients(terms, self.bundle, optimizer=self.optimizer).raise_if_broken()
         self._audited = True
 
-    def _check_ratio(self, evaluation: EvalResult, batch: RolloutBatch) -> None:
-        """Check that the ratio is 1 before the first step: half precision rounds coarsely."""
+    def _check_consistency(self, evaluation: EvalResult, batch: RolloutBatch) -> None:
+        """Check that training computes what the rollout stored, before the first step (C7)."""
         log_prob = evaluation.joint_log_prob
-        half = self.config.autocast or self.bundle.dtype in {torch.bfloat16, torch.float16}
-        tolerance = COARSE_RATIO_TOLERANCE if half else RATIO_TOLERANCE
+        tolerance = self.config.consistency_tolerance
+        if tolerance is None and self.config.autocast:
+            tolerance = AUTOCAST_TOLERANCE
+        new = {"log_prob": log_prob, "value": evaluation.value}
+        old = {"log_prob": batch.log_prob, "value": batch.value}
+        check_consistency(new, old, tolerance=tolerance)
         check_ratio((log_prob - batch.log_prob).exp(), log_prob, tolerance=tolerance)
 
     def _require_finite(self, loss: PPOLoss, norm: torch.Tensor) -> None:
