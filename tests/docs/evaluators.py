@@ -50,19 +50,19 @@ class PythonEvaluator:
         __tracebackhide__ = True
         block: Block = example.parsed
         # The blank lines give tracebacks and coverage the lines of the file.
-        source = "\n" * block.fence.line + block.fence.source
+        source = "\n" * example.line + block.source
         code = compile(source, example.path, "exec", dont_inherit=True)
         with isolate_example(example) as namespace, redirect_stdout(io.StringIO()) as stdout:
             exec(code, namespace)  # noqa: S102  to run the example is the point
         printed = _end_line(stdout.getvalue())
-        if printed != (block.output.source if block.output else ""):
+        if printed != (block.output or ""):
             self._report(example, printed)
 
 
 def reject_output(example: Example, printed: str) -> None:
     """Fail an example that prints something else than its text block says."""
     block: Block = example.parsed
-    expected = f"the output\n{block.output.source}" if block.output else "no output\n"
+    expected = f"the output\n{block.output}" if block.output else "no output\n"
     raise SybilFailure(
         example,
         f"expected {expected}came\n{printed}"
@@ -74,7 +74,7 @@ def run_session(example: Example) -> str:
     """Run a session with ``>>>`` prompts; what differs is returned, and fails it."""
     __tracebackhide__ = True
     block: Block = example.parsed
-    parts = doctest.DocTestParser().parse(block.fence.source)
+    parts = doctest.DocTestParser().parse(block.source)
     if any(isinstance(part, str) and part.strip() for part in parts):
         return "expected only '>>>' lines and their output; came text that belongs to none."
     examples = [part for part in parts if isinstance(part, doctest.Example)]
@@ -85,11 +85,9 @@ def run_session(example: Example) -> str:
 
 def _run_doctest(examples: list[doctest.Example], example: Example) -> str:
     lines: list[str] = []
-    source = example.parsed.fence.source
+    source = example.parsed.source
     with isolate_example(example) as namespace:
-        test = doctest.DocTest(
-            examples, {}, "example", example.path, example.parsed.fence.line, source
-        )
+        test = doctest.DocTest(examples, {}, "example", example.path, example.line, source)
         test.globs = namespace  # its constructor would make a copy
         doctest.DocTestRunner(verbose=False).run(test, out=lines.append, clear_globs=False)
     return "".join(lines)
@@ -98,7 +96,7 @@ def _run_doctest(examples: list[doctest.Example], example: Example) -> str:
 def run_commands(example: Example) -> None:
     """Run each ``$`` line with the shell, and compare its output with the lines below it."""
     __tracebackhide__ = True
-    source = example.parsed.fence.source
+    source = example.parsed.source
     commands = list(COMMAND.finditer(source))
     if not commands or "".join(match[0] for match in commands) != source:
         raise SybilFailure(example, "expected lines that begin with '$ ', each before its output.")
@@ -130,9 +128,9 @@ def _run_command(example: Example, command: str, expected: str) -> None:
 def _parse(parser: Callable[[str], object], example: Example) -> None:
     block: Block = example.parsed
     try:
-        parser(block.fence.source)
+        parser(block.source)
     except (ValueError, yaml.YAMLError) as error:
-        raise SybilFailure(example, f"expected {block.fence.language}; came {error}") from error
+        raise SybilFailure(example, f"expected {block.language}; came {error}") from error
 
 
 def _end_line(output: str) -> str:

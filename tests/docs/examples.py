@@ -1,27 +1,50 @@
-"""The examples of a file: each fence with its output, or all that is wrong with them."""
+"""The examples of a page or a docstring: each fenced block, with the output below it."""
 
+from __future__ import annotations
+
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
 from sybil import Document, Region
+from sybil.document import PythonDocStringDocument
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 from sybil.typing import Evaluator
-
-from tests.docs import fences, prose
-from tests.docs.fences import Fence
-from tests.docs.passages import DocumentationError, Passage, find_passages
 
 LANGUAGES = ("python", "pycon", "console", "toml", "yaml", "json")
 OUTPUT = "text"
+# Any information line: what the lexer's pattern does not match, it passes over in silence.
+LEXER = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n?"))
+
+
+class Docstrings(PythonDocStringDocument):
+    """The docstrings of a module, whose names the examples do not see."""
+
+    def __init__(self, text: str, path: str) -> None:
+        Document.__init__(self, text, path)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fence that runs, and the fence with its output if there is one."""
+    """A fenced block that runs, and where its output stands.
 
-    fence: Fence
-    output: Fence | None
+    Attributes:
+        language: Of the block.
+        source: The lines that a reader sees.
+        output: The lines of the text block below it; None without such a block.
+        indent: Spaces before the fence.
+        end: Where the fence ends, counted from where it begins.
+        output_end: Where the text block ends, counted so; None without such a block.
+    """
+
+    language: str
+    source: str
+    output: str | None
+    indent: str
+    end: int
+    output_end: int | None
 
 
 class ExampleParser:
@@ -31,47 +54,77 @@ class ExampleParser:
         self._evaluators = evaluators
 
     def __call__(self, document: Document) -> Iterator[Region]:
-        """Read the examples of a file."""
-        for block in read_blocks(document.text, Path(document.path)):
-            evaluator = self._evaluators[block.fence.language]
-            yield Region(block.fence.start, block.fence.end, block, evaluator)
+        """Read the examples of a document, or fail its collection."""
+        fences = list(_find_fences(document))
+        nothing = Region(document.end, document.end, lexemes={"language": ""})
+        for above, fence in pairwise([nothing, *fences]):
+            if _language(fence) == OUTPUT and not _is_output(document, above, fence):
+                raise _fault(document, fence, "expected output directly below a python block")
+        for fence, below in pairwise([*fences, nothing]):
+            if _language(fence) != OUTPUT:
+                yield self._region(document, fence, below)
+
+    def _region(self, document: Document, fence: Region, below: Region) -> Region:
+        has_output = _is_output(document, fence, below)
+        block = Block(
+            language=_language(fence),
+            source=_read(document, fence),
+            output=_read(document, below) if has_output else None,
+            indent=_indent(document, fence),
+            end=fence.end - fence.start,
+            output_end=below.end - fence.start if has_output else None,
+        )
+        return Region(fence.start, fence.end, block, self._evaluators[block.language])
 
 
-def read_blocks(text: str, path: Path) -> list[Block]:
-    """Read the examples of a file, or fail collection with all that is wrong in it."""
-    try:
-        passages = find_passages(text, path.suffix)
-    except DocumentationError as error:
-        raise pytest.Collector.CollectError(f"{path}:{error.line}: {error}") from error
-    if faults := [fault for passage in passages for fault in _find_faults(passage)]:
-        report = "\n".join(f"{path}:{line}: {message}" for line, message in sorted(faults))
-        raise pytest.Collector.CollectError(report)
-    return [block for passage in passages for block in _pair_blocks(passage)]
+def _find_fences(document: Document) -> Iterator[Region]:
+    """Find the blocks in order; what looks like a fence inside a block is part of its content."""
+    end = 0
+    for fence in sorted(LEXER(document), key=lambda fence: fence.start):
+        if fence.start >= end:
+            _require_readable(document, fence)
+            end = fence.end
+            yield fence
 
 
-def _find_faults(passage: Passage) -> Iterator[tuple[int, str]]:
-    found = fences.find_fences(passage)
-    for fence in found:
-        yield from fences.find_faults(fence, (*LANGUAGES, OUTPUT))
-    yield from prose.find_faults(passage, found)
-    paired = [block.output for block in _pair_blocks(passage)]
-    for fence in found:
-        if fence.language == OUTPUT and fence not in paired:
-            yield fence.line, "expected output directly below a python fence; came it elsewhere."
+def _require_readable(document: Document, fence: Region) -> None:
+    """Refuse a fence that Sybil's parsers would skip, or that would be shown as something else."""
+    language = _language(fence)
+    if language not in (*LANGUAGES, OUTPUT):
+        allowed = ", ".join((*LANGUAGES, OUTPUT))
+        raise _fault(
+            document, fence, f"expected one of {allowed} after backticks, got {language!r}"
+        )
+    lines = document.text[fence.start : fence.end].split("\n")
+    marks = lines[0].removesuffix(language)
+    if marks.strip(" ") != "```" or len(lines) == 1 or lines[-1] != marks:
+        raise _fault(document, fence, "expected a block between lines of three backticks")
 
 
-def _pair_blocks(passage: Passage) -> Iterator[Block]:
-    found = fences.find_fences(passage)
-    for fence, below in zip(found, [*found[1:], None], strict=False):
-        if fence.language != OUTPUT:
-            has_output = below is not None and _is_output(passage, fence, below)
-            yield Block(fence, below if has_output else None)
-
-
-def _is_output(passage: Passage, fence: Fence, below: Fence) -> bool:
-    between = passage.text[fence.end - passage.start : below.start - passage.start]
+def _is_output(document: Document, above: Region, fence: Region) -> bool:
+    """Tell whether a text block stands directly below a python block."""
+    between = document.text[above.end : fence.start]
     return (
-        (fence.language, below.language) == ("python", OUTPUT)
-        and fence.indent == below.indent
+        (_language(above), _language(fence)) == ("python", OUTPUT)
         and not between.strip()
+        and _indent(document, above) == _indent(document, fence)
     )
+
+
+def _read(document: Document, fence: Region) -> str:
+    """Return what a reader sees: the lines of a block, less the indentation of its fence."""
+    lines = document.text[fence.start : fence.end].split("\n")[1:-1]
+    return "".join(f"{line[len(_indent(document, fence)) :]}\n" for line in lines)
+
+
+def _language(fence: Region) -> str:
+    return str(fence.lexemes["language"])
+
+
+def _indent(document: Document, fence: Region) -> str:
+    return document.text[fence.start : document.text.index("`", fence.start)]
+
+
+def _fault(document: Document, fence: Region, message: str) -> Exception:
+    line = document.line_column(fence.start).partition(",")[0]
+    return pytest.Collector.CollectError(f"{document.path}, {line}: {message}.")

@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from sybil import Document, Sybil
+from sybil import Sybil
 from sybil.integration.pytest import SybilFile
 from sybil.sybil import SybilCollection
 
 from tests.docs.devices import choose_devices, make_device_fixture
 from tests.docs.documents import find_documents
 from tests.docs.evaluators import Report, make_evaluators, reject_output
-from tests.docs.examples import ExampleParser
+from tests.docs.examples import Docstrings, ExampleParser
 from tests.docs.rewriting import Rewriter
 
 default_device_cpu = make_device_fixture("cpu")
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--rewrite-outputs",
         action="store_true",
-        help="write what the examples print, and how many there are, instead of failing",
+        help="write what the examples print instead of failing",
     )
 
 
@@ -72,7 +72,6 @@ def _make_sybil(root: Path, device: str, report: Report) -> Sybil:
         pattern="*",
         path=str(root),
         fixtures=["empty_directory", f"default_device_{device}"],
-        # Sybil's own type for modules runs their examples among the module's globals.
-        document_types={".py": Document},
+        document_types={".py": Docstrings},
         name=device,
     )

@@ -28,7 +28,8 @@ class Rewriter:
 
     def record(self, example: Example, printed: str) -> None:
         """Keep what an example printed."""
-        path, edit = Path(example.path), _make_edit(example.parsed, printed)
+        path = Path(example.path)
+        edit = _make_edit(example, printed)
         if any(mark in printed for mark in UNWRITABLE[path.suffix]):
             raise SybilFailure(example, f"cannot be written by --rewrite-outputs:\n{printed}")
         edits = self._edits.setdefault(path, {})
@@ -44,10 +45,11 @@ class Rewriter:
             path.write_text(text, "utf-8")
 
 
-def _make_edit(block: Block, printed: str) -> Edit:
-    indent = block.fence.indent
+def _make_edit(example: Example, printed: str) -> Edit:
+    block: Block = example.parsed
     lines = ["```text", *printed.split("\n")[:-1], "```"]
-    text = "\n".join(f"{indent}{line}" if line else "" for line in lines)
-    if block.output:
-        return Edit(block.output.start, block.output.end, text)
-    return Edit(block.fence.end, block.fence.end, f"\n\n{text}")
+    text = "\n".join(f"{block.indent}{line}" if line else "" for line in lines)
+    end = example.region.start + block.end
+    if block.output_end is None:
+        return Edit(end, end, f"\n\n{text}")
+    return Edit(end, example.region.start + block.output_end, f"\n\n{text}")

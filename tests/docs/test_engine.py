@@ -1,6 +1,5 @@
 """Planted faults: each is documentation that must fail, run by the real plugin."""
 
-import json
 import re
 import shutil
 import textwrap
@@ -9,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tests.docs import devices, documents, test_example_counts
+from tests.docs import devices
 
 pytest_plugins = ["pytester"]
 
@@ -60,11 +59,7 @@ PASSING = {
     "yaml": "```yaml\na: 1\n```\n",
     "json": '```json\n{"a": 1}\n```\n',
     "pickle": "```python\nimport pickle\n\nclass A: ...\n\npickle.dumps(A())\n```\n",
-    "nested list": "- a\n  - b\n\n    c\n",
-    "list of two paragraphs": "- One.\n\n    Two.\n",
     "tabs": '=== "A"\n\n    - B\n\n        ```json\n        1\n        ```\n',
-    "reference": "::: module\n    options:\n      members:\n        - name\n",
-    "inline HTML": "The tag `<pre>`.\n",
 }
 
 LEAKED_GENERATOR = """
@@ -130,40 +125,21 @@ FAILING = {
 }
 
 UNCOLLECTED = {
-    "title": ("```python title='a.py'\n```\n", 1, "came \"python title='a.py'\""),
-    "py": ("```py\n```\n", 1, "came 'py'"),
-    "bare": ("```\n```\n", 1, "came ''"),
-    "attributes": ("```{.python}\n```\n", 1, "came '{.python}'"),
-    "space": ("``` python\n```\n", 1, "came ' python'"),
-    "in a list": ("- a\n\n    ```py\n    ```\n", 3, "came 'py'"),
-    "in a quotation": ("> ```python\n> ```\n", 1, "expected only spaces before"),
-    "on the line of its item": ("- ```python\n  x\n  ```\n", 1, "expected only spaces before"),
-    "on the line of text": ("!!! note ```python\n", 1, "expected a fence on a line of its own"),
-    "tildes": ("~~~python\n~~~\n", 1, "three backticks; came '~~~'"),
-    "tildes after text": ("=== ~~~python\n", 1, "expected a fence on a line of its own"),
-    "four": ("````python\n````\n", 1, "three backticks; came '````'"),
-    "unclosed": ("Text\n\n```python\nx\n", 3, "expected a line that closes this fence"),
-    "unclosed at once": ("```python", 1, "expected a line that closes this fence"),
-    "closed elsewhere": ("```python\n  ```\n", 1, "expected a line that closes this fence"),
-    "never closed": ("```python\n\n```python\n```\n", 3, "expected the end of the fence of line 1"),
-    "outdented": ("- a\n\n    ```python\n  x\n    ```\n", 4, "expected a line indented"),
-    "indented code": ("Text\n\n    x = 1\n", 3, "indented as code"),
-    "indented code after a tab": ("Text\n\n\tx = 1\n", 3, "indented as code"),
-    "indented code in a list": ("- a\n\n        x\n", 3, "indented as code"),
-    "indented code after a list": ("- a\n\nText\n\n    x\n", 5, "indented as code"),
-    "indented code below a fence": ("```python\nx\n```\n    x\n", 4, "indented as code"),
-    "indented code after a fence": ("- a\n\n```python\nx\n```\n\n    x\n", 7, "indented as code"),
-    "indented code by four columns": ("- a\n\n  b\n\n    c\n", 5, "indented as code"),
-    "indented code below a title": ("Note:\n\n    x\n", 3, "indented as code"),
-    "indented fence": ("Text\n\n    ```python\n    x\n    ```\n", 3, "indented as code"),
-    "indented code in an admonition": ("!!! a\n    b\n\n        x\n", 4, "indented as code"),
-    "prompt": ("Text\n>>> x\n", 2, "'>>>' only in a pycon fence"),
-    "prompt in a list": ("- >>> x\n", 1, "'>>>' only in a pycon fence"),
-    "prompt in python": ("```python\n>>> x\n```\n", 2, "'>>>' only in a pycon fence"),
-    "HTML": ("Text <pre>x</pre>\n", 1, "raw HTML"),
-    "HTML in upper case": ("<CODE>x</CODE>\n", 1, "raw HTML"),
-    "output of nothing": ("```text\nx\n```\n", 1, "directly below a python fence"),
-    "output of json": ("```json\n1\n```\n```text\nx\n```\n", 4, "directly below a python fence"),
+    "title": ("```python title='a.py'\n```\n", 1, "got \"python title='a.py'\""),
+    "py": ("```py\n```\n", 1, "got 'py'"),
+    "bare": ("```\n```\n", 1, "got ''"),
+    "attributes": ("```{.python}\n```\n", 1, "got '{.python}'"),
+    "space": ("``` python\n```\n", 1, "got ' python'"),
+    "in a list": ("- a\n\n    ```py\n    ```\n", 3, "got 'py'"),
+    "in a quotation": ("> ```python\n> ```\n", 1, "lines of three backticks"),
+    "on the line of its item": ("- ```python\n  x\n  ```\n", 1, "lines of three backticks"),
+    "tildes": ("~~~python\n~~~\n", 1, "lines of three backticks"),
+    "four": ("````python\n````\n", 1, "lines of three backticks"),
+    "unclosed": ("Text\n\n```python\nx\n", 3, "lines of three backticks"),
+    "unclosed at once": ("```python", 1, "lines of three backticks"),
+    "closed elsewhere": ("```python\n  ```\n", 1, "lines of three backticks"),
+    "output of nothing": ("```text\nx\n```\n", 1, "directly below a python"),
+    "output of json": ("```json\n1\n```\n```text\nx\n```\n", 4, "directly below a python"),
     "output outdented": ("- a\n\n    ```python\n    ```\n```text\n```\n", 5, "directly below"),
     "output below text": ("```python\n```\nText\n```text\n```\n", 4, "directly below a python"),
     "second output": ("```python\n```\n```text\n```\n```text\n```\n", 5, "directly below a python"),
@@ -180,21 +156,10 @@ DOCSTRINGS = {
         'async def f():\n    """\n    ```python\n    1 / 0\n    ```"""\n',
         "module.py:4:",
     ),
-    "attribute": ('é = 1; """\n```python\n1 / 0\n```"""\n', "module.py:3: ZeroDivisionError"),
     "raw": ('r"""\\d\n```python\n1 / 0\n```"""\n', "module.py:3: ZeroDivisionError"),
     "section": ('"""Do.\n\nExamples:\n    ```python\n    1 / 0\n    ```\n"""\n', "module.py:5:"),
     "globals": ('"""\n```python\nx\n```"""\nx = 1\n', "NameError: name 'x'"),
-    "escape": ('x = 1\n"""Do.\\n"""\n', "module.py:2: expected a docstring that reads as"),
-    "joined": ('x = 1\n"Do " "it."\n', "module.py:2: expected a docstring that reads as"),
-    "bare": ('"""Do.\n\n```\nx\n```\n"""\n', "module.py:3: expected one of python"),
-    "prompt": (
-        'def f():\n    """Do.\n\n    >>> 1\n    2\n    """\n',
-        "module.py:4: expected '>>>'",
-    ),
-    "indented code": (
-        'def f():\n    """Do.\n\n    A.\n\n        x\n    """\n',
-        "module.py:6: expected code",
-    ),
+    "bare": ('"""Do.\n\n```\nx\n```\n"""\n', "line 3: expected one of python"),
 }
 
 
@@ -216,7 +181,7 @@ def test_example_fails(run: Run, text: str, message: str) -> None:
 def test_page_is_not_collected(run: Run, text: str, line: int, message: str) -> None:
     result = run(text, name="docs/how-to/page.md")
     result.assert_outcomes(errors=1)
-    assert re.search(rf"page.md:{line}: .*{re.escape(message)}", read(result))
+    assert re.search(rf"page.md, line {line}: .*{re.escape(message)}", read(result))
 
 
 @pytest.mark.parametrize(("source", "message"), DOCSTRINGS.values(), ids=DOCSTRINGS)
@@ -369,6 +334,7 @@ print(1)
 ```python
 print(3)
 ```
+
 ```text
 3
 ```
@@ -382,7 +348,7 @@ def test_outputs_of_a_page_are_written(run: Run, pytester: pytest.Pytester) -> N
 
 
 @pytest.mark.parametrize(
-    ("opener", "indent"), [('é = 1; """Do.', ""), ('"""é"""\ndef f():\n    """Do.', "    ")]
+    ("opener", "indent"), [('"""Do.', ""), ('"""é"""\ndef f():\n    """Do.', "    ")]
 )
 def test_outputs_of_docstrings_are_written(
     run: Run, pytester: pytest.Pytester, opener: str, indent: str
@@ -407,24 +373,3 @@ def test_output_that_would_end_its_fence_is_not_written(run: Run) -> None:
     result = run("```python\nprint('`' * 3)\n```\n", "--rewrite-outputs")
     result.assert_outcomes(failed=1)
     assert "cannot be written by --rewrite-outputs" in read(result)
-
-
-def test_examples_are_counted_by_file(pytester: pytest.Pytester) -> None:
-    module, page = pytester.path / "src/module.py", pytester.path / "docs/a/page.md"
-    for path in (module, page):
-        path.parent.mkdir(parents=True)
-    module.write_text("x = 1\n")
-    page.write_text("".join(PASSING.values()))
-    examples = sum("```" in text for text in PASSING.values())
-    assert documents.count_examples(pytester.path) == {"docs/a/page.md": examples}
-
-
-def test_counts_are_written_and_compared(run: Run, pytester: pytest.Pytester) -> None:
-    folder = pytester.path / "tests/docs"
-    folder.mkdir(parents=True)
-    shutil.copy(test_example_counts.__file__, folder / "test_counts.py")
-    run(PASSING["json"], "--rewrite-outputs").assert_outcomes(passed=2)
-    assert json.loads((folder / "example_counts.json").read_text()) == {"README.md": 1}
-    result = run(PASSING["json"] * 2)
-    result.assert_outcomes(passed=2, failed=1)
-    assert "If they should have, update example_counts.json with" in read(result)

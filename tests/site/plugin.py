@@ -41,8 +41,7 @@ PASSED = pytest.StashKey[Passed]()
 
 def show(block: Block) -> Shown:
     """Write an example as pages show it."""
-    output = block.output.source if block.output else ""
-    return Shown(block.fence.language, trim(block.fence.source), trim(output))
+    return Shown(block.language, trim(block.source), trim(block.output or ""))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
