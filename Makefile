@@ -18,7 +18,8 @@ demo: $(INSTALLED) ## Train a recurrent policy, evaluate it, and show the contra
 	$(BIN)/tamiyo-rl tour
 
 test: docs ## Run every example and every test, the built site too; DEVICES=cpu,cuda demands both
-	$(BIN)/python -m pytest --site site $(if $(DEVICES),--devices $(DEVICES))
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(DEVICES),--devices $(DEVICES))
+	$(BIN)/python -m pytest --quiet --site site $(if $(DEVICES),--devices $(DEVICES))
 
 site-test: docs ## Click through the site in a real browser, and run what its buttons copy
 	$(BIN)/python -m pytest -m browser --site site tests/site

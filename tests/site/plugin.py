@@ -1,4 +1,4 @@
-"""The pytest plugin: ``--site`` checks that a reader of the built site sees only what passed."""
+"""The pytest plugin that checks, with ``--site``, that a reader sees only code that passed."""
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,31 +12,38 @@ from tests.docs.devices import choose_devices
 from tests.docs.examples import Block
 from tests.site.visible_code import Shown, find_faults, trim
 
-
-class Passed:
-    """The examples that passed in this run, by the device they ran on."""
-
-    def __init__(self, devices: list[str]) -> None:
-        self._by_device: dict[str, set[Shown]] = {device: set() for device in devices}
-
-    def __contains__(self, example: object) -> bool:
-        """Tell whether an example passed on every device that was asked for."""
-        return all(example in passed for passed in self._by_device.values())
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Record an example that passes."""
-        report = yield
-        if isinstance(item, SybilItem) and call.when == "call" and report.passed:
-            for device, passed in self._by_device.items():
-                if f"default_device_{device}" in item.fixturenames:
-                    passed.add(show(item.example.parsed))
-        return report
+CACHE = "documentation/passed"
+PROPERTY = "example"
 
 
-PASSED = pytest.StashKey[Passed]()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Send an example that passes with its report, which pytest-xdist brings to one process."""
+    report = yield
+    if isinstance(item, SybilItem) and call.when == "call" and report.passed:
+        for device in choose_devices(item.config.getoption("devices")):
+            if f"default_device_{device}" in item.fixturenames:
+                report.user_properties.append((PROPERTY, [device, *show(item.example.parsed)]))
+    return report
+
+
+class PassedExamples:
+    """Keeps which examples passed, for the run that looks at the built site."""
+
+    def __init__(self, cache: pytest.Cache) -> None:
+        self._cache = cache
+        self._passed: list[object] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect the examples of a report."""
+        self._passed += [value for name, value in report.user_properties if name == PROPERTY]
+
+    def pytest_sessionfinish(self) -> None:
+        """Write them, if there were any."""
+        if self._passed:
+            self._cache.set(CACHE, self._passed)
 
 
 def show(block: Block) -> Shown:
@@ -49,18 +56,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("documentation").addoption(
         "--site",
         type=Path,
-        help="a folder with the built site: every piece of code on it must have passed in this run",
+        help="a folder with the built site: all code on it must have passed in the run before",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Record what passes, and look at the pages when everything else has run."""
-    config.stash[PASSED] = Passed(choose_devices(config.getoption("devices")))
-    config.pluginmanager.register(config.stash[PASSED])
-    if site := config.getoption("site"):
-        if not (site / "index.html").is_file():
-            raise pytest.UsageError(f"--site: expected a built site; came {site}. Run: make docs")
-        config.args.append(str(site))
+    """Look at the pages of a site, or keep what passes."""
+    site = config.getoption("site")
+    if site is None:
+        if config.cache is not None and not hasattr(config, "workerinput"):
+            config.pluginmanager.register(PassedExamples(config.cache))
+        return
+    if not (site / "index.html").is_file():
+        raise pytest.UsageError(f"--site: expected a built site, got {site}. Run: make docs")
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args[:] = [str(site)]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
@@ -75,6 +85,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Fil
     return None
 
 
+def passed_everywhere(config: pytest.Config) -> set[Shown]:
+    """Return the examples that passed on every device that was asked for."""
+    assert config.cache is not None
+    passed = config.cache.get(CACHE, [])
+    by_device = [
+        {Shown(*example) for device, *example in passed if device == asked}
+        for asked in choose_devices(config.getoption("devices"))
+    ]
+    return set.intersection(*by_device)
+
+
 class Page(pytest.File):
     """A page of the built site."""
 
@@ -84,11 +105,11 @@ class Page(pytest.File):
 
 
 class VisibleCode(pytest.Item):
-    """Every piece of code that a reader sees on a page has passed in this run."""
+    """Every piece of code that a reader sees on a page has passed."""
 
     def runtest(self) -> None:
         """Look at the page."""
-        passed = self.config.stash[PASSED]
+        passed = passed_everywhere(self.config)
         html = self.path.read_text("utf-8")
         if faults := find_faults(html, passed.__contains__, self.config.rootpath):
             raise UnprovenCodeError(faults)

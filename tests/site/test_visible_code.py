@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from sybil import Document
 
-from tests.docs.examples import read_blocks
+from tests.docs.examples import LANGUAGES, ExampleParser
 from tests.site.conftest import build_site
 from tests.site.plugin import show
 from tests.site.visible_code import find_faults
@@ -92,7 +93,8 @@ def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def look(site: Path, name: str) -> list[str]:
     """Look at a page; what passed is the examples of the pages that are proven."""
     texts = (PROVEN["example"], PROVEN["session"])
-    passed = {show(block) for text in texts for block in read_blocks(text, Path("page.md"))}
+    parse = ExampleParser(dict.fromkeys(LANGUAGES, lambda _: None))
+    passed = {show(region.parsed) for text in texts for region in parse(Document(text, "page.md"))}
     html = (site / name / "index.html").read_text("utf-8")
     return find_faults(html, passed.__contains__, site.parent)
 
