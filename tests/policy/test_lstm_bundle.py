@@ -149,7 +149,7 @@ def test_state_dict_is_loaded_whole_or_not_at_all() -> None:
     before = {name: tensor.clone() for name, tensor in bundle.state_dict().items()}
     broken = {name: tensor + 1 for name, tensor in before.items()}
     broken["value_head.bias"] = torch.zeros(2)
-    with pytest.raises(ValueError, match=r"value_head\.bias of shape \[1\], got \[2\]"):
+    with pytest.raises(ValueError, match=r"(?s)state_dict: expected .* value_head\.bias"):
         bundle.load_state_dict(broken)
     assert all(tensor.equal(before[name]) for name, tensor in bundle.state_dict().items())
 
@@ -253,7 +253,7 @@ def test_a_state_dict_without_values_is_refused_whole() -> None:
     before = {name: tensor.clone() for name, tensor in bundle.state_dict().items()}
     broken = {name: tensor + 1 for name, tensor in before.items()}
     broken["value_head.bias"] = broken["value_head.bias"].to("meta")
-    with pytest.raises(ValueError, match="meta"):
+    with pytest.raises(ValueError, match="state_dict: expected"):
         bundle.load_state_dict(broken)
     assert all(tensor.equal(before[name]) for name, tensor in bundle.state_dict().items())
 

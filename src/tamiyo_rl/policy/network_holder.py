@@ -1,4 +1,4 @@
-"""The part of a bundle that holds its network: where it is, how it is saved and moved."""
+"""The part of a bundle that holds its network: its place, its precision, its state."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from tamiyo_rl.policy.action_heads import ActionHeads
-from tamiyo_rl.policy.inputs import FLOAT_DTYPES, describe, is_dense, require_bool
+from tamiyo_rl.policy.inputs import require_bool
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 
 
 class NetworkHolder:
-    """Holds a `FactoredRecurrentActorCritic`, and does for it what an `nn.Module` does for itself.
+    """Holds a `FactoredRecurrentActorCritic`, and forwards the methods of `nn.Module` to it.
 
     Attributes:
         feature_dim: Features of one step, F.
@@ -109,41 +109,18 @@ class NetworkHolder:
         """Set evaluation mode (dropout off), and return the bundle."""
         return self.train(mode=False)
 
-    def to(self, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 - as nn.Module.to
-        """Move or cast the network as `nn.Module.to` does, and return the bundle.
-
-        Args:
-            *args: A device, a floating point dtype, both, or a tensor that has them.
-            **kwargs: The same by name.
-
-        Raises:
-            ValueError: If this machine has no such device, or the dtype is not one of float16,
-                bfloat16, float32 and float64; the network is then where it was.
-        """
-        expected = "a device of this machine, or a floating point dtype of 16 to 64 bits"
-        trial = nn.ParameterList([torch.empty(1, device=self.device, dtype=self.dtype)])
-        try:
-            dtype = trial.to(*args, **kwargs)[0].dtype
-        except Exception as error:
-            raise _refused("to", expected, args, kwargs) from error
-        if dtype not in FLOAT_DTYPES:
-            raise _refused("to", expected, args, kwargs)
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or cast the network as `nn.Module.to` does, and return the bundle."""
         self.network.to(*args, **kwargs)
         return self
 
-    def compile(self, **kwargs: Any) -> None:  # noqa: ANN401 - those of torch.compile
+    def compile(self, **kwargs: Any) -> None:
         """Compile the network in place; the guard and the checks stay outside what is compiled.
 
         Args:
             **kwargs: The keyword arguments of `torch.compile`.
-
-        Raises:
-            ValueError: If `torch.compile` does not take them; the network is then as it was.
         """
-        try:
-            self.network.compile(**kwargs)
-        except Exception as error:
-            raise _refused("compile", "the arguments of torch.compile", (), kwargs) from error
+        self.network.compile(**kwargs)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the network's parameters and buffers, without the names of wrappers (C11)."""
@@ -156,34 +133,16 @@ class NetworkHolder:
             state_dict: Tensors by name.
 
         Raises:
-            TypeError: If it is not a mapping.
-            ValueError: If a name is missing or unknown, or a shape or kind of number differs.
+            ValueError: If it is not the state of a network of the same sizes, saying why.
         """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(
-                "state_dict: expected a mapping of tensors by name, got "
-                f"{describe(state_dict)}. Load a file with torch.load(path, weights_only=True)."
-            )
-        own, given = _entries(self.state_dict()), _entries(state_dict)
-        different = [n for n in sorted(own | given, key=str) if own.get(n) != given.get(n)]
-        if different:
-            name = different[0]
-            raise ValueError(
-                f"state_dict: expected {name} of shape {own.get(name, 'none')}, got "
-                f"{given.get(name, 'none')} ({len(different)} entries differ). Build the "
-                "bundle with the settings it was saved with."
-            )
-        self._load_whole(state_dict)
-
-    def _load_whole(self, state_dict: Mapping[str, torch.Tensor]) -> None:
-        """Load all of it or nothing: what an encoder makes of its own entries may fail too."""
         before = copy.deepcopy(self.state_dict())
         try:
             self._module.load_state_dict(state_dict)
         except Exception as error:
             self._module.load_state_dict(before)
             raise ValueError(
-                f"state_dict: expected what state_dict() returned, got {error}"
+                "state_dict: expected what state_dict() of a bundle with the same settings "
+                f"returned, got something else: {error}"
             ) from error
 
     @property
@@ -212,33 +171,6 @@ class NetworkHolder:
                     f"{name} on {parameter.device} in {parameter.dtype}. Move all of them with "
                     "bundle.to(device, dtype)."
                 )
-
-
-def _entries(state_dict: Mapping[str, Any]) -> dict[str, list[int] | str]:
-    """Describe each entry so that two which fit are equal; extra state is its module's business."""
-    return {
-        name: _entry(value)
-        for name, value in state_dict.items()
-        if not str(name).endswith("_extra_state")
-    }
-
-
-def _entry(value: object) -> list[int] | str:
-    """Return the shape of a floating point tensor, which is cast; else what there is instead."""
-    if not is_dense(value):
-        return describe(value)
-    if value.is_meta:
-        return "no values (meta)"
-    shape = list(value.shape)
-    return shape if value.is_floating_point() else f"{shape} of {value.dtype}"
-
-
-def _refused(
-    method: str, expected: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> ValueError:
-    """Return the error of a call whose arguments PyTorch does not take."""
-    given = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
-    return ValueError(f"{method}: expected {expected}, got {', '.join(given)}.")
 
 
 def unwrap(network: nn.Module) -> nn.Module:
