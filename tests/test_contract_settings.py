@@ -172,7 +172,7 @@ def test_training_sees_what_the_rollout_saw(setting: str, learned: bool) -> None
     policy = Setting(setting, learned=learned)
     batch, _ = collect(policy)
     result = policy.evaluate(
-        batch.features, batch.actions, hidden=batch.hidden, episode_starts=batch.episode_starts
+        batch.features, batch.actions, hidden=batch.hidden, episode_starts=batch.plan
     )
     tolerance = policy.tolerance
     torch.testing.assert_close(

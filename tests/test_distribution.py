@@ -11,8 +11,9 @@ from zipfile import ZipFile
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
+from sybil import Document
 
-from tests.docs.examples import read_blocks
+from tests.docs.examples import LANGUAGES, ExampleParser
 
 built = pytest.mark.dist
 
@@ -66,14 +67,15 @@ def test_readme_runs_in_an_empty_environment(root: Path, wheel: Path, tmp_path: 
     python = str(tmp_path / "venv/bin/python")
     pins = ["--constraint", str(root / "constraints.txt")]
     run([python, "-m", "pip", "install", "--quiet", *pins, str(wheel)], tmp_path)
-    readme = root / "README.md"
-    example = read_blocks(readme.read_text("utf-8"), readme)[0]
-    (tmp_path / "example.py").write_text(example.fence.source, "utf-8")
+    readme = Document((root / "README.md").read_text("utf-8"), "README.md")
+    parse = ExampleParser(dict.fromkeys(LANGUAGES, lambda _: None))
+    example = next(parse(readme)).parsed
+    (tmp_path / "example.py").write_text(example.source, "utf-8")
     # PyTorch itself warns when it is imported where there is no NumPy.
     warnings = ["-W", "error", "-W", "ignore:Failed to initialize NumPy:UserWarning"]
     printed = run([python, *warnings, "example.py"], tmp_path)
     assert example.output is not None
-    assert printed == example.output.source
+    assert printed == example.output
 
 
 @built

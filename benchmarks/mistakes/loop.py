@@ -133,7 +133,7 @@ class Loop:
             batch.features,
             batch.actions,
             hidden=batch.hidden,
-            episode_starts=batch.episode_starts,
+            episode_starts=batch.plan,
         )
         loss = ppo_loss(evaluation, batch, clip_range)
         self.optimizer.zero_grad(set_to_none=True)

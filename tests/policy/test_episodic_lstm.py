@@ -206,16 +206,17 @@ def test_plans_of_minibatches_are_those_of_their_rows_and_keep_their_layouts(lea
     starts = torch.rand(6, 9) < 0.3
     parts = torch.randperm(6).split(2)
     whole, device = EpisodePlan(starts), torch.device("cpu")
-    for part, plan in zip(parts, whole.split(parts, device, learned=learned), strict=True):
+    for part, plan in zip(parts, whole.split(parts), strict=True):
         assert plan.episode_starts.equal(starts[part])
         layout = plan.layout(device, learned=learned)
         assert plan.layout(device, learned=learned) is layout
         assert plan.layout(device, learned=not learned) is not layout
         expected = EpisodePlan(starts[part]).layout(device, learned=learned)
         torch.testing.assert_close(tuple(layout), tuple(expected), rtol=0, atol=0)
-    assert whole.split([torch.arange(6)] * 2, device, learned=learned) == [whole, whole]
+        assert copy.copy(plan).layout(device, learned=learned) is not layout
+    assert whole.split([torch.arange(6)] * 2) == [whole, whole]
     with pytest.raises(ValueError, match="index: expected an int64 tensor"):
-        whole.split([torch.tensor([6])], device, learned=False)
+        whole.split([torch.tensor([6])])
 
 
 @pytest.mark.clause("C6")

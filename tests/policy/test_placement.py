@@ -53,7 +53,7 @@ def test_the_buffer_lies_where_the_bundle_is() -> None:
     buffer.finish(step.value, gamma=0.9, gae_lambda=0.9)
     for batch in buffer.minibatches(2):
         result = bundle.evaluate_actions(
-            batch.features, batch.actions, hidden=batch.hidden, episode_starts=batch.episode_starts
+            batch.features, batch.actions, hidden=batch.hidden, episode_starts=batch.plan
         )
         assert result.value.is_meta
         assert batch.advantages.is_meta

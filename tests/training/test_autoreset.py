@@ -119,7 +119,7 @@ def test_training_sees_what_a_scalar_environment_shows(mode: AutoresetMode, kind
 def compare(batch: RolloutBatch, row: int, columns: list[RealStep | None]) -> None:
     valid = [column is not None for column in columns]
     steps = [column for column in columns if column is not None]
-    starts = batch.episode_starts.episode_starts
+    starts = batch.plan.episode_starts
     assert batch.valid[row].tolist() == valid
     assert batch.features[row, valid].tolist() == [step.observation for step in steps]
     assert starts[row, valid].tolist() == [step.start for step in steps]

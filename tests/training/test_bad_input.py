@@ -120,12 +120,10 @@ def good_step(bundle: LSTMPolicyBundle) -> dict[str, Any]:
 
 
 def stored(buffer: RolloutBuffer) -> list[Any]:
-    tensors = (buffer._features, buffer._actions, buffer._numbers, buffer._flags, buffer._starts)
-    return [[t.tolist() for t in tensors], buffer._step, buffer._masked, buffer._plan is None]
+    return [buffer._step, buffer._plan is None]
 
 
 STEP = good_step(make_bundle())
-RESULT_PARTS = {"log_prob", "value", "actions"}
 
 
 @any_input
@@ -137,15 +135,9 @@ def test_a_step_of_the_buffer(name: str, value: Any) -> None:
 
 
 @any_input
-@given(part=st.sampled_from(["action", "log_prob", "value"]), value=junk)
-def test_the_result_of_a_step_of_the_buffer(part: str, value: Any) -> None:
+@given(value=junk)
+def test_the_result_of_a_step_of_the_buffer(value: Any) -> None:
     buffer = RolloutBuffer(make_bundle(), 2, 3)
-    result = STEP["result"]._replace(**{part: value})
-    holds(
-        {"result", *RESULT_PARTS},
-        lambda: buffer.add(**STEP | {"result": result}),
-        lambda: stored(buffer),
-    )
     holds({"result"}, lambda: buffer.add(**STEP | {"result": value}), lambda: stored(buffer))
 
 

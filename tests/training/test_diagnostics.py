@@ -143,7 +143,7 @@ def test_staleness_is_that_of_stepping_through_the_rollout_again() -> None:
     expected = staleness_by_steps(bundle, batches, collector.hidden, collector.starts)
     got = hidden_staleness(bundle, trainer.buffer, collector.hidden, collector.starts)
     assert got == pytest.approx(expected, rel=1e-4)
-    assert any(batch.episode_starts.episode_starts[:, 0].any() for batch in batches[1:])
+    assert any(batch.plan.episode_starts[:, 0].any() for batch in batches[1:])
 
 
 def staleness_by_steps(
@@ -151,7 +151,7 @@ def staleness_by_steps(
 ) -> float:
     """Step each environment with `get_action`, and sum squares in plain floats."""
     moved = size = 0.0
-    firsts = [batch.episode_starts.episode_starts[:, 0] for batch in batches]
+    firsts = [batch.plan.episode_starts[:, 0] for batch in batches]
     for row in range(ENVS):
         hidden = HiddenState(*(part[:, row : row + 1] for part in batches[0].hidden))
         for index, batch in enumerate(batches):
@@ -159,7 +159,7 @@ def staleness_by_steps(
                 hidden = bundle.get_action(
                     batch.features[row : row + 1, step],
                     hidden=hidden,
-                    episode_starts=batch.episode_starts.episode_starts[row : row + 1, step],
+                    episode_starts=batch.plan.episode_starts[row : row + 1, step],
                 ).hidden
             is_last = index == len(batches) - 1
             stored = last if is_last else batches[index + 1].hidden
@@ -214,7 +214,7 @@ def test_a_learned_initial_state_trains_where_minibatches_start_no_episode() -> 
     initial = dict(trainer.bundle.named_parameters())["core.initial_cell"]
     reports = [report for _, report in zip(range(3), trainer.train())]  # noqa: B905 - three are enough
     batches = list(trainer.buffer.minibatches(24))
-    assert any(not batch.episode_starts.episode_starts.any() for batch in batches)
+    assert any(not batch.plan.episode_starts.any() for batch in batches)
     assert reports[0].gradient_norms["initial_state"] > 0
     assert initial.abs().sum() > 0
 

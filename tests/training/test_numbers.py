@@ -139,7 +139,7 @@ def test_features_and_rewards_pass_unchanged_where_normalisation_is_off() -> Non
     next(trainer.train())
     (batch,) = trainer.buffer.sequences()
     assert batch.features[0, :3].tolist() == [[0, 0], [0, 1], [1, 0]]
-    assert trainer.buffer._numbers[2][0, 0].item() == pytest.approx(math.sin(1))
+    assert trainer.buffer._returned.rewards[0, 0] == pytest.approx(math.sin(1))
 
 
 def test_normalizers_restore_from_their_states() -> None:

@@ -46,7 +46,7 @@ def evaluate(bundle: LSTMPolicyBundle, batch: RolloutBatch) -> Any:
         batch.actions,
         batch.masks,
         batch.hidden,
-        episode_starts=batch.episode_starts,
+        episode_starts=batch.plan,
     )
 
 
@@ -184,19 +184,16 @@ def make_step(bundle: LSTMPolicyBundle) -> dict[str, Any]:
 WRONG: list[tuple[str, Any]] = [
     ("features", torch.zeros(4)),
     ("features", torch.zeros(1, 4)),
-    ("features", torch.full((ENVS, 4), torch.nan)),
     ("features", [[0.0] * 4] * ENVS),
     ("hidden", None),
     ("hidden", (torch.zeros(1, 1, 8), torch.zeros(1, ENVS, 8))),
     ("episode_starts", torch.zeros(ENVS)),
     ("episode_starts", [True] * ENVS),
-    ("rewards", [0.0, float("nan"), 0.0]),
     ("rewards", 1.0),
     ("rewards", ["a"] * ENVS),
     ("terminated", False),
     ("truncated", [False] * 2),
     ("final_values", torch.zeros(ENVS, 1)),
-    ("final_values", torch.full((ENVS,), torch.inf)),
     ("masks", torch.ones(ENVS, 3)),
     ("masks", {"op": torch.ones(ENVS, 3) > 0}),
 ]
@@ -223,10 +220,30 @@ def test_masks_of_one_rollout_do_not_reach_the_next() -> None:
     torch.testing.assert_close(evaluate(bundle, batch).joint_log_prob, batch.log_prob)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rewards", [0.0, float("nan"), 0.0]),
+        ("final_values", torch.full((ENVS,), torch.inf)),
+    ],
+)
+def test_numbers_that_are_not_finite_are_named_with_environment_and_step(
+    name: str, value: Any
+) -> None:
+    bundle = make_bundle()
+    buffer = RolloutBuffer(bundle, ENVS, 1)
+    buffer.add(**make_step(bundle) | {name: value})
+    with pytest.raises(ValueError, match=rf"^{name}: .* from environment [01] at step 0 of the"):
+        buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
+    buffer.reset()
+    buffer.add(**make_step(bundle))
+    buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
+
+
 @pytest.mark.parametrize("value", [torch.zeros(ENVS, 1), torch.full((ENVS,), torch.nan), [0.0]])
 def test_last_values_are_checked(value: Any) -> None:
     bundle = make_bundle()
     buffer = RolloutBuffer(bundle, ENVS, 1)
     buffer.add(**make_step(bundle))
-    with pytest.raises(ValueError, match="last_values: expected"):
+    with pytest.raises((TypeError, ValueError), match="last_values: expected"):
         buffer.finish(value, gamma=0.9, gae_lambda=0.9)

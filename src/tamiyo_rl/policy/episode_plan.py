@@ -68,10 +68,15 @@ class EpisodePlan:
         self._rows, self._time = _cut(episode_starts.cpu()), episode_starts.shape[1]
         self._firsts: dict[torch.device, torch.Tensor] = {}
         self._layouts: dict[tuple[torch.device, bool], Layout] = {}
+        self._together = [self]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave what is made for a device out of copies: other rows need another."""
-        return vars(self) | {"_firsts": {}, "_layouts": {}}
+        return vars(self) | {"_firsts": {}, "_layouts": {}, "_together": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, which is laid out on its own."""
+        vars(self).update(state, _together=[self])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,7 +110,7 @@ class EpisodePlan:
             index: `[b]` int64, the rows.
 
         Raises:
-            ValueError: If it is not such a tensor, or holds no row or one that there is not.
+            ValueError: If it is not an int64 vector of existing rows.
         """
         is_index = isinstance(index, torch.Tensor) and index.dtype == torch.int64
         chosen = index.tolist() if is_index and index.dim() == 1 and not index.is_meta else []
@@ -118,21 +123,17 @@ class EpisodePlan:
         if chosen == list(every):
             return self
         some = copy.copy(self)
-        some._rows = [self._rows[row] for row in chosen]  # noqa: SLF001 - of this class
+        some._rows = [self._rows[row] for row in chosen]
         return some
 
-    def split(
-        self, parts: Iterable[torch.Tensor], device: torch.device, *, learned: bool
-    ) -> list[EpisodePlan]:
-        """Return the plans of several minibatches, with their layouts made.
+    def split(self, parts: Iterable[torch.Tensor]) -> list[EpisodePlan]:
+        """Return the plans of several minibatches, which are laid out together at their first use.
 
-        Made at once they take a fraction of the time that they take one by one between training
-        steps, which drive what Python needs out of the processor's caches.
+        Planning all minibatches at once is several times faster than planning each of them between
+        training steps, when the caches are cold.
 
         Args:
             parts: `[b]` int64 each, the rows of each minibatch.
-            device: Where the LSTM is.
-            learned: Whether the LSTM learns its initial state.
 
         Raises:
             ValueError: As `rows`.
@@ -145,7 +146,7 @@ class EpisodePlan:
             lstm = EpisodicLSTM(input_size=4, hidden_size=8, batch_first=True)
             inputs, starts = torch.randn(6, 9, 4), torch.rand(6, 9) < 0.3
             parts = torch.randperm(6).split(2)
-            plans = EpisodePlan(starts).split(parts, torch.device("cpu"), learned=False)
+            plans = EpisodePlan(starts).split(parts)
             for rows, plan in zip(parts, plans):
                 outputs, _ = lstm(inputs[rows], episode_starts=plan)
             print(len(plans), plans[0].shape)
@@ -156,8 +157,9 @@ class EpisodePlan:
             ```
         """
         plans = [self.rows(part) for part in parts]
-        _make_firsts(dict.fromkeys(plans), device)
-        _make_layouts(dict.fromkeys(plan for plan in plans if plan.resets), device, learned=learned)
+        together = list(dict.fromkeys(plans))
+        for plan in together:
+            plan._together = together
         return plans
 
     def first(self, device: torch.device) -> torch.Tensor:
@@ -167,7 +169,7 @@ class EpisodePlan:
             device: Where it goes.
         """
         if device not in self._firsts:
-            _make_firsts([self], device)
+            self._make_firsts(device)
         return self._firsts[device]
 
     def layout(self, device: torch.device, *, learned: bool) -> Layout:
@@ -180,8 +182,23 @@ class EpisodePlan:
             learned: Whether a reset also writes a state, which takes a second separator.
         """
         if (device, learned) not in self._layouts:
-            _make_layouts([self], device, learned=learned)
+            self._make_layouts(device, learned=learned)
         return self._layouts[device, learned]
+
+    @torch.inference_mode(mode=False)
+    def _make_firsts(self, device: torch.device) -> None:
+        starts = as_bool([row.starts for plan in self._together for row in plan._rows])
+        sizes = [plan.shape[0] for plan in self._together]
+        parts = upload(starts.unsqueeze(1), device).split(sizes)
+        for plan, first in zip(self._together, parts, strict=True):
+            plan._firsts[device] = first
+
+    @torch.inference_mode(mode=False)
+    def _make_layouts(self, device: torch.device, *, learned: bool) -> None:
+        plans = [plan for plan in self._together if plan.resets or plan is self]
+        packed = [plan._pack(device, learned=learned) for plan in plans]
+        for plan, layout in zip(plans, lay_out(packed, device, learned=learned), strict=True):
+            plan._layouts[device, learned] = layout
 
     def _pack(self, device: torch.device, *, learned: bool) -> Packed:
         step_time = _step_time_on_cpu if device.type == "cpu" else _step_time_elsewhere
@@ -196,27 +213,6 @@ class EpisodePlan:
         begin = [0, *accumulate(length[:-1])]
         ends = list(accumulate(len(row.lengths) for row in self._rows))
         return Pieces(begin, length, [0, *ends[:-1]], [end - 1 for end in ends])
-
-
-@torch.inference_mode(mode=False)
-def _make_firsts(plans: Iterable[EpisodePlan], device: torch.device) -> None:
-    """Make what `first` returns of those plans that do not have it yet, all at once."""
-    new = [plan for plan in plans if device not in plan._firsts]  # noqa: SLF001 - of this file
-    if new:
-        starts = as_bool([row.starts for plan in new for row in plan._rows])  # noqa: SLF001 - of this file
-        parts = upload(starts.unsqueeze(1), device).split([plan.shape[0] for plan in new])
-        for plan, first in zip(new, parts, strict=True):
-            plan._firsts[device] = first  # noqa: SLF001 - of this file
-
-
-@torch.inference_mode(mode=False)
-def _make_layouts(plans: Iterable[EpisodePlan], device: torch.device, *, learned: bool) -> None:
-    """Make what `layout` returns of those plans that do not have it yet, all at once."""
-    new = [plan for plan in plans if (device, learned) not in plan._layouts]  # noqa: SLF001 - of this file
-    if new:
-        packed = [plan._pack(device, learned=learned) for plan in new]  # noqa: SLF001 - of this file
-        for plan, layout in zip(new, lay_out(packed, device, learned=learned), strict=True):
-            plan._layouts[device, learned] = layout  # noqa: SLF001 - of this file
 
 
 def _cut(starts: torch.Tensor) -> list[Row]:
@@ -241,7 +237,7 @@ def _step_time_on_cpu(lanes: int) -> float:
 
 
 def _step_time_elsewhere(lanes: int) -> float:
-    """Return the same for a device that works on many lanes at once: assumed."""
+    """Return the same for a device that works on many lanes at once. Assumed, not measured."""
     return 64 + lanes
 
 

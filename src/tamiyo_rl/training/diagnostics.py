@@ -210,7 +210,7 @@ def hidden_staleness(
     distances = []
     for batch in buffer.sequences():
         if now is not None:
-            starts = batch.episode_starts.episode_starts[:, 0]
+            starts = batch.plan.episode_starts[:, 0]
             distances.append(_distance(now, batch.hidden, starts))
         now = _state_after(bundle, batch, batch.hidden if now is None else now)
     assert now is not None  # noqa: S101 - a rollout has a sequence
@@ -221,7 +221,7 @@ def hidden_staleness(
 
 def _state_after(bundle: PolicyBundle, batch: RolloutBatch, hidden: HiddenState) -> HiddenState:
     evaluation = bundle.evaluate_actions(
-        batch.features, batch.actions, batch.masks, hidden, episode_starts=batch.episode_starts
+        batch.features, batch.actions, batch.masks, hidden, episode_starts=batch.plan
     )
     return evaluation.hidden
 

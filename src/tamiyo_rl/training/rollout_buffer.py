@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from tamiyo_rl.policy.episode_plan import EpisodePlan
-from tamiyo_rl.policy.inputs import InputChecks, require_positive
+from tamiyo_rl.policy.inputs import describe, require_heads, require_positive, require_shape
 from tamiyo_rl.policy.protocol import ActionResult, HeadTensors, HiddenState, PolicyBundle
-from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.gae import generalized_advantages
-from tamiyo_rl.training.step_checks import StepChecks
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-
-# What is stored of a step, in this order: numbers and flags of each environment.
-NUMBERS = LOG_PROB, VALUE, REWARDS, FINAL_VALUE = range(4)
-FLAGS = TERMINATED, TRUNCATED, VALID, FINAL = range(4)
+    from numpy.typing import ArrayLike, NDArray
 
 
 class RolloutBatch(NamedTuple):
@@ -32,7 +26,7 @@ class RolloutBatch(NamedTuple):
         actions: By head, `[b, S]` int64.
         masks: By head, `[b, S, N]` bool; None if none were stored.
         hidden: State of the rollout before each row's first step.
-        episode_starts: The plan of the rows' episode starts.
+        plan: Where episodes start in the rows; pass it as `episode_starts`.
         log_prob: Joint log-probability at the time of the rollout, `[b, S]`.
         value: Value at the time of the rollout, `[b, S]`.
         advantages: `[b, S]`.
@@ -44,7 +38,7 @@ class RolloutBatch(NamedTuple):
     actions: dict[str, torch.Tensor]
     masks: dict[str, torch.Tensor] | None
     hidden: HiddenState
-    episode_starts: EpisodePlan
+    plan: EpisodePlan
     log_prob: torch.Tensor
     value: torch.Tensor
     advantages: torch.Tensor
@@ -91,7 +85,7 @@ class RolloutBuffer:
         for batch in buffer.minibatches(2):
             result = bundle.evaluate_actions(
                 batch.features, batch.actions, hidden=batch.hidden,
-                episode_starts=batch.episode_starts,
+                episode_starts=batch.plan,
             )
             same = torch.allclose(result.joint_log_prob, batch.log_prob, atol=1e-5)
             print(list(batch.features.shape), batch.features.is_inference(), same)
@@ -118,40 +112,34 @@ class RolloutBuffer:
             raise ValueError(
                 f"sequence_length: expected a divisor of num_steps={num_steps}, got {length}."
             )
-        self.num_envs, self.num_steps, self.sequence_length = num_envs, num_steps, length
+        self.num_envs = num_envs
+        self.num_steps = num_steps
+        self.sequence_length = length
         self.num_rows = num_envs * num_steps // length
         self._allocate(bundle)
         self.reset()
 
     def _allocate(self, bundle: PolicyBundle) -> None:
-        shape, device = (self.num_envs, self.num_steps), bundle.device
-        floats = partial(torch.zeros, device=device, dtype=bundle.dtype)
-        flags = partial(torch.zeros, dtype=torch.bool, device=device)
-        layers, _, width = bundle.initial_hidden(1).h.shape
+        shape = (self.num_envs, self.num_steps)
+        floats = partial(torch.zeros, device=bundle.device, dtype=bundle.dtype)
         self._action_dims = dict(bundle.action_dims)
-        # Not part of the protocol: a wrong guess costs time alone.
-        self._learns_initial_hidden = getattr(bundle, "learn_initial_hidden", False)
-        self._checks = InputChecks(
-            feature_dim=bundle.feature_dim,
-            action_dims=bundle.action_dims,
-            num_layers=layers,
-            hidden_dim=width,
-            device=bundle.device,
-            dtype=bundle.dtype,
-            read_values=True,
-            steps=(self.num_envs,),
-        )
-        self._step_checks = StepChecks(self._checks)
         self._features = floats(*shape, bundle.feature_dim)
+        self._actions = {head: floats(shape, dtype=torch.int64) for head in self._action_dims}
+        self._masks = floats(*shape, sum(self._action_dims.values()), dtype=torch.bool)
+        self._log_prob = floats(shape)
+        self._value = floats(shape)
+        self._final_value = floats(shape)
+        layers, _, width = bundle.initial_hidden(1).h.shape
         self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
-        self._actions = flags(len(bundle.action_dims), *shape).long()
-        self._masks = flags(*shape, sum(bundle.action_dims.values()))
-        self._numbers, self._flags = floats(len(NUMBERS), *shape), flags(len(FLAGS), *shape)
-        self._starts = torch.zeros(shape, dtype=torch.bool, device="cpu")
+        self._returned = _Returned.allocate(shape)
         # Views of each step, made once: an assignment by index takes three times as long.
-        by_time = (self._features, 1), (self._actions, -1), (self._numbers, -1), (self._flags, -1)
-        every = *by_time, (self._starts, -1), (self._masks, 1)
-        self._steps = list(zip(*(stored.unbind(dim) for stored, dim in every), strict=True))
+        self._views = {
+            "features": self._features.unbind(1),
+            "log_prob": self._log_prob.unbind(1),
+            "value": self._value.unbind(1),
+            "final_values": self._final_value.unbind(1),
+            **{f'actions["{name}"]': a.unbind(1) for name, a in self._actions.items()},
+        }
 
     def reset(self) -> None:
         """Forget what was stored, to begin the next rollout."""
@@ -191,10 +179,12 @@ class RolloutBuffer:
             valid: `[B]` bool, false where the step only resets the environment: its action has
                 no effect, so training leaves it out.
 
+        What `get_action` and the environment returned is copied as it is: they vouch for it.
+
         Raises:
-            TypeError: If an argument has the wrong type or dtype.
-            ValueError: If the buffer is full, or an argument has the wrong shape, device or
-                values; nothing is stored then.
+            TypeError: If an argument has the wrong type.
+            ValueError: If the buffer is full, or an argument has the wrong shape; the step counts
+                only when all of it is stored.
         """
         if self._step == self.num_steps:
             raise ValueError(
@@ -202,43 +192,54 @@ class RolloutBuffer:
                 "reset() before the next rollout."
             )
         if not isinstance(result, ActionResult):
-            raise TypeError(f"result: expected an ActionResult, got {type(result).__name__}.")
-        checks = self._checks
-        state = checks.hidden(hidden)
-        if state is None:
-            raise TypeError("hidden: expected the state before the step, got None.")
-        given = None if masks is None else checks.masks(masks)
-        row = (
-            checks.step_features(features),
-            torch.stack(list(checks.actions(result.action, given).values())),
-            self._step_checks.numbers(result, rewards, final_values),
-            self._step_checks.flags(
-                terminated, truncated, valid, has_final=final_values is not None
-            ),
-            checks.episode_starts(episode_starts),
+            raise TypeError(f"result: expected an ActionResult, got {describe(result)}.")
+        self._copy("features", features)
+        self._copy("log_prob", result.joint_log_prob)
+        self._copy("value", result.value)
+        for head, action in result.action.items():
+            self._copy(f'actions["{head}"]', action)
+        if final_values is not None:
+            self._copy("final_values", final_values)
+        self._returned.store(
+            self._step,
+            episode_starts=episode_starts,
+            rewards=rewards,
+            terminated=terminated,
+            truncated=truncated,
+            valid=valid,
+            has_final=final_values is not None,
         )
-        self._write(row, None if given is None else torch.cat(list(given.values()), dim=-1), state)
+        self._store_masks(masks)
+        if self._step % self.sequence_length == 0:
+            self._store_hidden(hidden)
+        self._step += 1
 
-    def _write(
-        self, row: tuple[torch.Tensor, ...], masks: torch.Tensor | None, state: HiddenState
-    ) -> None:
-        """Copy one checked step in; the hidden state too where a sequence begins."""
-        *stored, stored_masks = self._steps[self._step]
-        for column, values in zip(stored, row, strict=True):
-            column.copy_(values)
+    def _copy(self, name: str, value: torch.Tensor) -> None:
+        column = self._views[name][self._step]
+        if type(value) is not torch.Tensor or value.shape != column.shape:
+            value = require_shape(name, value, {f"dim {d}": n for d, n in enumerate(column.shape)})
+        column.copy_(value)
+
+    def _store_masks(self, masks: HeadTensors | None) -> None:
         if masks is not None:
+            by_head = require_heads("masks", masks, self._action_dims)
             if not self._masked:
                 self._masks.fill_(value=True)  # the steps before had none
-            stored_masks.copy_(masks)
+            self._masks[:, self._step] = torch.cat(list(by_head.values()), dim=-1)
             self._masked = True
         elif self._masked:
-            stored_masks.fill_(value=True)
-        if self._step % self.sequence_length == 0:
-            first = self._step // self.sequence_length
-            every = self.num_steps // self.sequence_length
-            for states, part in zip(self._hidden, state, strict=True):
-                states[first::every] = part.transpose(0, 1)
-        self._step += 1
+            self._masks[:, self._step] = True
+
+    def _store_hidden(self, hidden: HiddenState) -> None:
+        """Keep the state before a sequence."""
+        if not isinstance(hidden, tuple) or len(hidden) != len(self._hidden):
+            raise TypeError(f"hidden: expected the state before the step, got {describe(hidden)}.")
+        first = self._step // self.sequence_length
+        every = self.num_steps // self.sequence_length
+        for name, states, part in zip("hc", self._hidden, hidden, strict=True):
+            rows = states[first::every].transpose(0, 1)
+            sizes = dict(zip(("layers", "batch", "hidden"), rows.shape, strict=True))
+            rows.copy_(require_shape(f"hidden.{name}", part, sizes))
 
     @torch.inference_mode(mode=False)
     @torch.no_grad()
@@ -251,29 +252,42 @@ class RolloutBuffer:
             gae_lambda: Decay of the multi-step estimates.
 
         Raises:
-            ValueError: If the buffer is not full, `last_values` are not B finite numbers, or a
-                factor is not from 0 to 1.
+            ValueError: If the buffer is not full, `last_values` has another shape, a number is not
+                finite, or a factor is not from 0 to 1.
         """
         if self._step < self.num_steps:
             raise ValueError(
                 f"RolloutBuffer: expected {self.num_steps} steps before finish(), got {self._step}."
             )
-        require_number("gamma", gamma, 0, 1)
-        require_number("gae_lambda", gae_lambda, 0, 1)
-        (last,) = self._step_checks.finite(last_values=last_values)
-        _, value, rewards, final_value = self._numbers
-        terminated, truncated, _, final = self._flags
-        following = torch.cat([value[:, 1:], last[:, None]], dim=1)
+        last_values = require_shape("last_values", last_values, {"batch": self.num_envs})
+        rewards = torch.from_numpy(self._returned.rewards).to(self._value)
+        for name, numbers in (
+            ("rewards", rewards),
+            ("log_prob", self._log_prob),
+            ("value", self._value),
+            ("final_values", self._final_value),
+            ("last_values", last_values),
+        ):
+            _require_finite(name, numbers)
+        flags = {
+            name: getattr(self._returned, name) for name in ("terminated", "truncated", "final")
+        }
+        ended = {
+            name: torch.from_numpy(flag).to(self._value.device) for name, flag in flags.items()
+        }
+        following = torch.cat([self._value[:, 1:], last_values[:, None].to(self._value)], dim=1)
         self._advantages = generalized_advantages(
             rewards,
-            value,
-            torch.where(final, final_value, following),
-            terminated,
-            truncated,
+            self._value,
+            torch.where(ended["final"], self._final_value, following),
+            ended["terminated"],
+            ended["truncated"],
             gamma=gamma,
             gae_lambda=gae_lambda,
         )
-        self._plan = EpisodePlan(self._starts.view(self.num_rows, self.sequence_length))
+        self._valid = torch.from_numpy(self._returned.valid).to(self._value.device, copy=True)
+        starts = torch.from_numpy(self._returned.episode_starts)
+        self._plan = EpisodePlan(starts.view(self.num_rows, self.sequence_length))
 
     def minibatches(
         self, count: int, generator: torch.Generator | None = None, *, epochs: int = 1
@@ -289,7 +303,7 @@ class RolloutBuffer:
             epochs: How often each row comes.
 
         Raises:
-            TypeError: If `generator` is none.
+            TypeError: If `generator` is not a `torch.Generator`.
             ValueError: If `count` does not divide the rows, `epochs` is below 1, `finish` was not
                 called, or the next rollout begins while the minibatches are still being taken.
         """
@@ -325,15 +339,13 @@ class RolloutBuffer:
             ValueError: If `finish` was not called.
         """
         self._finished_plan()
-        valid = self._flags[VALID]
-        values = self._numbers[VALUE][valid]
-        return values, values + self._advantages[valid]
+        values = self._value[self._valid]
+        return values, values + self._advantages[self._valid]
 
     def _take_in_turn(
         self, parts: Sequence[torch.Tensor], plan: EpisodePlan
     ) -> Iterator[RolloutBatch]:
-        plans = plan.split(parts, self._numbers.device, learned=self._learns_initial_hidden)
-        for rows, plan_of_rows in zip(parts, plans, strict=True):
+        for rows, plan_of_rows in zip(parts, plan.split(parts), strict=True):
             if self._finished_plan() is not plan:
                 raise ValueError("minibatches: expected the rollout they came from, got another.")
             yield self._gather(rows, plan_of_rows)
@@ -345,21 +357,22 @@ class RolloutBuffer:
 
     @torch.inference_mode(mode=False)
     def _gather(self, rows: torch.Tensor, plan: EpisodePlan) -> RolloutBatch:
-        index = rows.clone().to(self._numbers.device, non_blocking=True)
+        index = rows.clone().to(self._value.device, non_blocking=True)
         take = partial(self._take, index=index)
         h, c = (state[index].transpose(0, 1).contiguous() for state in self._hidden)
-        advantages, value = take(self._advantages), take(self._numbers[VALUE])
+        advantages = take(self._advantages)
+        value = take(self._value)
         return RolloutBatch(
             features=take(self._features),
-            actions=dict(zip(self._action_dims, map(take, self._actions), strict=True)),
+            actions={head: take(action) for head, action in self._actions.items()},
             masks=self._masks_by_head(take(self._masks)) if self._masked else None,
             hidden=HiddenState(h, c),
-            episode_starts=plan,
-            log_prob=take(self._numbers[LOG_PROB]),
+            plan=plan,
+            log_prob=take(self._log_prob),
             value=value,
             advantages=advantages,
             returns=advantages + value,
-            valid=take(self._flags[VALID]),
+            valid=take(self._valid),
         )
 
     def _masks_by_head(self, masks: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -369,3 +382,56 @@ class RolloutBuffer:
     def _take(self, stored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Gather rows of `[B, T, ...]` cut into sequences: a copy."""
         return stored.view(self.num_rows, self.sequence_length, *stored.shape[2:])[index]
+
+
+class _Returned(NamedTuple):
+    """What the environments returned, `[B, T]` on the CPU, where they return it."""
+
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    final: NDArray[np.bool_]
+    episode_starts: NDArray[np.bool_]
+
+    @classmethod
+    def allocate(cls, shape: tuple[int, int]) -> _Returned:
+        return cls(np.zeros(shape), *(np.zeros(shape, dtype=np.bool_) for _ in range(5)))
+
+    def store(self, step: int, *, has_final: bool, **named: ArrayLike) -> None:
+        """Copy one step in; a final value counts where an episode ended."""
+        for name, value in named.items():
+            column = getattr(self, name)[:, step]
+            column[...] = self._as_column(name, value, column)
+        self.final[:, step] = has_final & (self.terminated[:, step] | self.truncated[:, step])
+
+    @staticmethod
+    def _as_column(name: str, value: ArrayLike, column: NDArray[Any]) -> NDArray[Any]:
+        array = _as_array(name, value)
+        if column.dtype == np.bool_ and array.dtype != np.bool_:
+            raise TypeError(f"{name}: expected bool, got {array.dtype}. Use .astype(bool).")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{name}: expected numbers, got {array.dtype}.")
+        if array.shape != column.shape and not (name == "valid" and array.ndim == 0):
+            raise ValueError(
+                f"{name}: expected shape {list(column.shape)}, got {list(array.shape)}."
+            )
+        return array
+
+
+def _as_array(name: str, value: ArrayLike | torch.Tensor) -> NDArray[Any]:
+    try:
+        if isinstance(value, torch.Tensor):
+            is_flag = value.dtype == torch.bool
+            return value.detach().to("cpu", torch.bool if is_flag else torch.float64).numpy()
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected numbers, got {describe(value)}.") from error
+
+
+def _require_finite(name: str, numbers: torch.Tensor) -> None:
+    if numbers.is_meta or numbers.isfinite().all():
+        return
+    place = (~numbers.isfinite()).nonzero()[0].tolist()
+    where = f"environment {place[0]}" + (f" at step {place[1]} of the rollout" if place[1:] else "")
+    raise ValueError(f"{name}: expected finite numbers, got {numbers[tuple(place)]} from {where}.")

@@ -103,7 +103,7 @@ class PPOUpdater:
                 batch.actions,
                 batch.masks,
                 batch.hidden,
-                episode_starts=batch.episode_starts,
+                episode_starts=batch.plan,
             )
         loss = ppo_loss(evaluation, batch, clip_range)
         self._audit_once(loss, batch)
@@ -125,7 +125,7 @@ class PPOUpdater:
 
     def _audit_once(self, loss: PPOLoss, batch: RolloutBatch) -> None:
         """Audit the first loss whose rows start an episode: only those use the initial state."""
-        if self._audited or not batch.episode_starts.episode_starts.any():
+        if self._audited or not batch.plan.episode_starts.any():
             return
         terms = {"policy": loss.policy, "value": loss.value, "entropy": loss.entropy}
         audit_gradients(terms, self.bundle, optimizer=self.optimizer).raise_if_broken()
