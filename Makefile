@@ -63,7 +63,7 @@ verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages
 
 docs: $(INSTALLED) ## Build the site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	$(BIN)/python -m website site
+	$(BIN)/python -m tools.site site
 
 serve: $(INSTALLED) ## Serve the site while writing it
 	$(BIN)/mkdocs serve

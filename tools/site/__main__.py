@@ -1,17 +1,17 @@
-"""Finish a built site: ``python -m website site``."""
+"""Finish a built site: ``python -m tools.site site``."""
 
 import os
 import sys
 from pathlib import Path
 
-from website.article import find_articles
-from website.head import describe
-from website.index import write_index
-from website.twin import write_twin
+from tools.site.article import find_articles
+from tools.site.head import describe
+from tools.site.index import write_index
+from tools.site.twin import write_twin
 
 
 def main(site: Path) -> None:
-    """Write the twins, their index, and what each page says of itself."""
+    """Write the twins, their index, and the description of each page."""
     articles = find_articles(site)
     for article in articles:
         html = article.path.read_text("utf-8")

@@ -1,16 +1,16 @@
-"""The Markdown twin of a page: what its reader sees, for readers that are programs."""
+"""The Markdown twin of a page, for programs that read it."""
 
 from bs4 import Tag
 from markdownify import ATX, MarkdownConverter
 
-from website.article import Article
+from tools.site.article import Article
 
 
 class Converter(MarkdownConverter):
-    """Keeps the language of a block, and names the file of a listing in its place."""
+    """Keeps the language of a block, and replaces a listing by the name of its file."""
 
     def convert_details(self, element: Tag, text: str, parent_tags: set[str]) -> str:  # noqa: ARG002  as in the library
-        """Leave out a listing, which stands in the file it names; keep what else is folded."""
+        """Leave out a listing of source code, and keep everything else that is folded."""
         if "mkdocstrings-source" in element.get_attribute_list("class"):
             summary = element.find("summary")
             return f"\n\n{self.convert_soup(summary).strip()}.\n\n" if summary else ""

@@ -1,9 +1,9 @@
-"""What the head of a page says of it to search engines, and to whoever gets its link."""
+"""Description of a page in its head, for search engines and previews of links."""
 
 import re
 from html import escape
 
-from website.article import Article
+from tools.site.article import Article
 
 DESCRIPTION = re.compile(
     r'(?P<tag><meta (?:name="description"|property="og:description") content=")[^"]*"'
@@ -11,6 +11,6 @@ DESCRIPTION = re.compile(
 
 
 def describe(html: str, article: Article) -> str:
-    """Write the page's own description where the generator wrote the site's."""
+    """Replace the description of the site by that of the page."""
     description = escape(article.description)
     return DESCRIPTION.sub(lambda match: f'{match["tag"]}{description}"', html)

@@ -1,12 +1,12 @@
-"""The index of a site for readers that are programs: llms.txt, as https://llmstxt.org has it."""
+"""The index of a site for programs: `llms.txt`, in the format of https://llmstxt.org."""
 
 from itertools import groupby
 
-from website.article import Article
+from tools.site.article import Article
 
 
 def write_index(articles: list[Article], address: str) -> str:
-    """List the twin of each page by the section it stands in, with what it is about."""
+    """List the twin of each page under its section, with its description."""
     home, *others = articles
     lines = [f"# {home.title}", "", f"> {home.description}", ""]
     lines += [_write_line(home, address)]

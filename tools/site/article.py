@@ -1,4 +1,4 @@
-"""A page of the built site: where it is, what it is called, and what its reader sees."""
+"""A page of the built site: its address, its title, and the article that its reader sees."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString
 
-# What serves the screen alone: marks beside headings, buttons, line numbers.
+# Parts that only serve the screen: marks beside headings, buttons, line numbers.
 FURNITURE = ("a.headerlink", ".md-content__button", "td.linenos", "style", "script")
 
 
 class Article:
-    """The article of a page, without what serves the screen alone."""
+    """The article of a page, without the parts that only serve the screen."""
 
     def __init__(self, site: Path, address: str) -> None:
         self.address = address
@@ -19,7 +19,7 @@ class Article:
         page = BeautifulSoup(self.path.read_text("utf-8"), "html.parser")
         article = page.select_one("article")
         if article is None:
-            raise ValueError(f"{self.path}: expected an article; came none. Build the site anew.")
+            raise ValueError(f"{self.path}: expected an article, got none. Build the site again.")
         self.body: Tag = article
         for element in article.select(", ".join(FURNITURE)):
             element.decompose()
@@ -33,7 +33,7 @@ class Article:
 
     @property
     def description(self) -> str:
-        """Its first paragraph; of a page of lists, the first item."""
+        """Its first paragraph, or the first item of a page of lists."""
         return _read_first(self.body, "p", "li")
 
 
@@ -46,7 +46,7 @@ def find_articles(site: Path) -> list[Article]:
 
 
 def _set_in_one_line(item: Tag) -> None:
-    """Write a parameter and what it is in one line, as a screen shows them."""
+    """Put a parameter and its description on one line, as a screen shows them."""
     for block in item.select(".doc-md-description, .doc-md-description > p:only-child"):
         block.unwrap()
     for text in item.find_all(string=re.compile(r"\n")):
