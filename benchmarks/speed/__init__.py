@@ -7,6 +7,6 @@ SUITES = (
     "collection",
     "end_to_end",
     "guard",
-    "compiled",
+    "compile",
     "scaling",
 )

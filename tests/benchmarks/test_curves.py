@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import TypeVar
 
 import pytest
+import torch
 from benchmarks.curves import figures, records
 from benchmarks.curves.loop import Loop
 from benchmarks.curves.mistakes import (
@@ -87,3 +88,10 @@ def test_ignored_resets_move_the_first_ratio() -> None:
         for policy in (LSTMPolicyBundle, ResetsIgnored)
     }
     assert errors[ResetsIgnored] > 100 * errors[LSTMPolicyBundle]
+
+
+def test_the_loop_trains_every_parameter() -> None:
+    loop = make(LSTMPolicyBundle, Loop)
+    before = [parameter.detach().clone() for parameter in loop.bundle.parameters()]
+    next(loop.train())
+    assert not any(map(torch.equal, before, loop.bundle.parameters()))
