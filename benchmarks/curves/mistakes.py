@@ -1,4 +1,4 @@
-"""Policies with one mistake each on the training side; none of them raises an error."""
+"""Policies with one mistake each on the training side, which raises no error."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def read(name: str) -> list[Curve]:
 
 
 def table(names: Iterable[str]) -> Iterator[str]:
-    """Write a row for each run: its returns, and how far the first ratio came from 1."""
+    """Write a row for each run: its returns, and the largest distance of a first ratio from 1."""
     yield "| run | seeds | first return | last return | lowest | highest | first ratio off by |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for name in names:

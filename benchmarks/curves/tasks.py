@@ -18,7 +18,7 @@ class Repeat(gymnasium.Env[Any, Any]):
     """Each step that repeats the cue is worth 1.
 
     Args:
-        shown: Whether the first observation shows the cue, drawn anew for each episode. If not,
+        shown: Whether the first observation shows the cue, drawn again for each episode. If not,
             every observation is zeros and the cue is always the same.
     """
 

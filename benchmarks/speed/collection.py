@@ -53,7 +53,7 @@ def time_step(num_envs: int, rounds: int, console: Console) -> dict[str, Any]:
 
 
 def make_rollouts(num_envs: int) -> dict[str, Callable[[], object]]:
-    """Return the collection of the trainer, by the bare calls, and by the environment alone."""
+    """Return the collection of the trainer, the bare calls, and only the environment."""
     config = PPOConfig()
     trainer = make_trainer(num_envs, config)
     trainer.collector.begin()

@@ -1,4 +1,4 @@
-"""What the checks of the site have in common."""
+"""Fixtures of the checks of the site."""
 
 import os
 import shutil

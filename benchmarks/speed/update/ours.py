@@ -1,4 +1,4 @@
-"""`LSTMPolicyBundle`, guarded and checked, as a user calls it, and its network alone."""
+"""`LSTMPolicyBundle`, guarded and checked, as a user calls it, and only its network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ours:
             self.minibatch(rows, plan_of_rows)
 
     def minibatch(self, rows: torch.Tensor, plan: EpisodePlan) -> None:
-        """Train on some rows, of which `plan` is the plan."""
+        """Train on some rows, with their plan."""
         result = self.bundle.evaluate_actions(
             self.workload.features[rows],
             {"action": self.workload.actions[rows]},
@@ -43,7 +43,7 @@ class NetworkAlone(Ours):
     """The update of the network without the bundle: no guard and no checks."""
 
     def minibatch(self, rows: torch.Tensor, plan: EpisodePlan) -> None:
-        """Train on some rows, of which `plan` is the plan."""
+        """Train on some rows, with their plan."""
         hidden = HiddenState(*(part[:, rows] for part in self.hidden))
         logits, value, _ = self.bundle.network(self.workload.features[rows], hidden, plan)
         log_prob, entropy = w.categorical(logits, self.workload.actions[rows])

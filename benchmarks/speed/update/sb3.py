@@ -5,7 +5,7 @@ two parts in swapped order, and slices that. A minibatch therefore holds as many
 those of the other methods, but may begin in the middle of a row. Each minibatch is then cut
 at every episode start and row end, and padded to its longest piece.
 
-Its shared LSTM learns from the policy's loss alone: the input of the value head is detached.
+Its shared LSTM learns only from the policy's loss: the input of the value head is detached.
 """
 
 from __future__ import annotations

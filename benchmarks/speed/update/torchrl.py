@@ -49,7 +49,7 @@ def policy_head() -> ProbabilisticActor:
 
 
 def clip_loss(model: ActorValueOperator) -> ClipPPOLoss:
-    """Build the loss so that it runs the shared LSTM once: it gets the value head alone."""
+    """Build the loss so that it runs the shared LSTM once: it gets only the value head."""
     return ClipPPOLoss(
         model.get_policy_operator(),
         model.get_value_head(),
