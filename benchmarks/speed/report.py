@@ -13,7 +13,8 @@ METHOD = """\
 All methods of a table run alternately in one process, each timed call right after an untimed call
 of its own; the figures are medians. Times depend on the machine, so read the ratio, which stands in
 brackets: the time divided by that of the first method of the column. `make bench` runs all of it
-and writes this page; `python -m benchmarks guard` runs one suite.
+and writes this page; `python -m benchmarks guard` runs one suite. *Load* is that of the machine when
+the suite began: on a busy machine, methods of many small calls lose more than others.
 
 PyTorch has one thread unless a heading says otherwise. With two threads and
 `OMP_WAIT_POLICY=PASSIVE`, waking the second thread takes longer than a step of a small LSTM: fewer,
