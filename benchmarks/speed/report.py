@@ -13,8 +13,8 @@ METHOD = """\
 All methods of a table run alternately in one process, each timed call right after an untimed call
 of its own; the figures are medians. Times depend on the machine, so read the ratio, which stands in
 brackets: the time divided by that of the first method of the column. `make bench` runs all of it
-and writes this page; `python -m benchmarks guard` runs one suite. *Load* is that of the machine when
-the suite began: on a busy machine, methods of many small calls lose more than others.
+and writes this page; `python -m benchmarks guard` runs one suite. *Load* is that of the machine
+when the suite began: on a busy machine, methods of many small calls lose more than others.
 
 PyTorch has one thread unless a heading says otherwise. With two threads and
 `OMP_WAIT_POLICY=PASSIVE`, waking the second thread takes longer than a step of a small LSTM: fewer,
@@ -98,7 +98,7 @@ def _solved(cases: list[Mapping[str, Any]]) -> str:
         )
         for method in ("tamiyo-rl", "sb3-contrib")
     )
-    return f"{task} takes {ours:.0f} s of processor time, with sb3-contrib {peer:.0f} s"
+    return f"to solve {task} takes {ours:.0f} s of the processor, with sb3-contrib {peer:.0f} s"
 
 
 def _collected(cases: list[Mapping[str, Any]]) -> str:
@@ -130,7 +130,7 @@ def _collection(result: Mapping[str, Any]) -> Iterator[str]:
     guard = result["guard"]
     training = result["training"]
     yield (
-        f"The guard's own calls, timed where they run, take {guard['share']:.1%} of "
+        f"The guard's own calls, timed where they run, take {100 * guard['share']:.1f} % of "
         f"`evaluate_actions` with its backward pass: {1e6 * guard['guard seconds']:.0f} µs of "
         f"{1e3 * guard['seconds']:.2f} ms, on a minibatch of the default training.\n"
     )
