@@ -98,7 +98,7 @@ def _solved(cases: list[Mapping[str, Any]]) -> str:
         )
         for method in ("tamiyo-rl", "sb3-contrib")
     )
-    return f"to solve {task} takes {ours:.0f} s of the processor, with sb3-contrib {peer:.0f} s"
+    return f"{task} is solved in {ours:.0f} s of processor time, with sb3-contrib in {peer:.0f} s"
 
 
 def _collected(cases: list[Mapping[str, Any]]) -> str:
