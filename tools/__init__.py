@@ -1,1 +1,1 @@
-"""Tools of the repository that the package does not need."""
+"""Tools that maintain the project."""

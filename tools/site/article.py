@@ -11,7 +11,7 @@ FURNITURE = ("a.headerlink", ".md-content__button", "td.linenos", "style", "scri
 
 
 class Article:
-    """The article of a page, without the parts that only serve the screen."""
+    """The article of a page, without what serves the screen alone."""
 
     def __init__(self, site: Path, address: str) -> None:
         self.address = address
