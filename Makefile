@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage bench mistakes figures verify docs serve site-test dist dist-test clean
+.PHONY: help demo test lint format coverage bench curves popgym figures verify docs serve site-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,12 +51,15 @@ bench: $(INSTALLED) ## Time the training step and the rollout against peers, and
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks update --threads 2
 
-mistakes: $(INSTALLED) ## Train what the page of mistakes shows, with one thread, and draw it
-	$(BIN)/python -m benchmarks.mistakes
+curves: $(INSTALLED) ## Train four mistakes beside correct training, and draw the learning curves
+	$(BIN)/python -m benchmarks.curves
+
+popgym: $(INSTALLED) ## Train the runs of POPGym that the record lacks, and write the page
+	$(BIN)/python -m benchmarks.popgym
 
 figures: $(INSTALLED) ## Draw the figures of the site from the records
-	$(BIN)/python -m benchmarks.mistakes.figures
-	$(BIN)/python -m benchmarks.figure
+	$(BIN)/python -m benchmarks.curves.figures
+	$(BIN)/python -m benchmarks.speed.figures
 
 verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages from the records
 	$(BIN)/tamiyo-rl verify
@@ -64,7 +67,7 @@ verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages
 
 docs: $(INSTALLED) ## Build the site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	$(BIN)/python -m website site
+	$(BIN)/python -m tools.site site
 
 serve: $(INSTALLED) ## Serve the site while writing it
 	$(BIN)/mkdocs serve

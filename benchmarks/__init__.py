@@ -1,1 +1,1 @@
-"""The training step and the rollout against peers, side by side in one process, as ratios."""
+"""Speed beside peers, learning curves of mistakes, and POPGym: the records and their pages."""

@@ -1,4 +1,4 @@
-"""What the checks of the site have in common."""
+"""Fixtures of the checks of the site."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from website.__main__ import main as finish_site
+from tools.site.__main__ import main as finish_site
 
 
 @pytest.fixture(scope="session")

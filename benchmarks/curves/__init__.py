@@ -1,0 +1,1 @@
+"""Learning curves of the silent mistakes of a recurrent policy, beside correct training."""

@@ -1,1 +1,0 @@
-"""What the silent mistakes of a recurrent policy do to training, run for real."""

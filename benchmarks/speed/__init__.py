@@ -1,0 +1,12 @@
+"""Speed of training and collection, side by side in one process, as ratios."""
+
+SUITES = (
+    "update",
+    "parts",
+    "rollout",
+    "collection",
+    "end_to_end",
+    "guard",
+    "compile",
+    "scaling",
+)

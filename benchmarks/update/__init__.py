@@ -1,1 +1,0 @@
-"""A whole PPO update, by one method a file."""

@@ -1,1 +1,0 @@
-"""What `make docs` adds to the built site: a Markdown twin of each page, an index, descriptions."""
