@@ -203,7 +203,7 @@ def test_anything_is_searched_and_marked(value: Any) -> None:
     ]
 
 
-@given(method=junk())
+@given(method=junk().filter(lambda value: value is not None))
 @stable(60)
 def test_what_is_guarded_can_be_called(method: Any) -> None:
     guarded = result_or_our_error(lambda: guard_training_inputs(method), ["method"])

@@ -83,7 +83,7 @@ def test_a_tensor_of_before_is_named_without_a_line() -> None:
     state = rollout_state()
     with trace_crossings(), pytest.raises(RuntimeError) as caught:
         nn.Linear(8, 2)(state)
-    assert "made before trace_crossings() began" in note_of(caught)
+    assert "  trace_crossings() did not see it made" in note_of(caught)
 
 
 def test_other_errors_gain_nothing() -> None:
