@@ -222,7 +222,9 @@ def test_audits(terms: Any, module: Any, untouched: Any, optimizer: Any) -> None
     report = result_or_our_error(
         lambda: audit_gradients(terms, module, untouched=untouched, optimizer=optimizer), names
     )
-    assert report is None or set(report.reached) | set(report.constants) == set(terms)
+    if report is not None:
+        named = {*report.reached, *report.constants, *report.opaque, *report.switched_off}
+        assert named == set(terms)
     result_or_our_error(lambda: audit_backward(module, untouched=untouched), names)
 
 

@@ -112,7 +112,7 @@ _UNOPTIMIZED = "make the optimizer after the last change of the module's paramet
 
 
 def audit_gradients(
-    terms: Mapping[str, torch.Tensor],
+    terms: Mapping[str, torch.Tensor | float],
     module: HasParameters,
     *,
     untouched: Iterable[str] = (),
