@@ -208,6 +208,8 @@ def children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nest
 def _children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nesting
     if type(value) in ATOMS or is_tensor(value) or has_parameters(value):
         return []
+    if type(value) is dict and only_atoms(value.values()):
+        return []
     if isinstance(value, Mapping):
         return [(f'["{k}"]' if isinstance(k, str) else f"[{k!r}]", v) for k, v in value.items()]
     if isinstance(value, tuple | list | deque):
