@@ -204,7 +204,7 @@ def _caller() -> str:
 
 def _users_frame() -> FrameType:
     """Return the innermost frame of no library, or else the innermost that is not PyTorch's."""
-    frames = [f for f in _stack() if _package(f) not in _PACKAGES]
+    frames = [f for f in _stack() if _package(f) not in _PACKAGES] or list(_stack())
     return next((f for f in frames if not _is_of_library(f)), frames[0])
 
 
