@@ -323,8 +323,8 @@ def _guarded(method: Callable[P, R], *, differentiable_outputs: bool) -> Callabl
 
 
 _NOT_DIFFERENTIATED = (
-    "\n  or: guard it with guard_training_inputs(differentiable_outputs=False), if it returns a"
-    " sample, or calls backward() itself"
+    "\n  or: if it returns a sample or calls backward() itself,"
+    " guard_training_inputs(differentiable_outputs=False)"
 )
 
 
