@@ -288,6 +288,30 @@ def test_an_update_that_takes_its_own_step_is_let_pass() -> None:
     assert not before.state_dict()["0.weight"].equal(network.state_dict()["0.weight"])
 
 
+class ManualOptimization(nn.Module):
+    """Trains as a module with manual optimization does: it steps, and returns what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = make_network()
+        self.optimizer = torch.optim.SGD(self.network.parameters())
+
+    @guard_training_inputs(differentiable_outputs=False)
+    def training_step(self, batch: torch.Tensor, _: int) -> dict[str, torch.Tensor]:
+        loss = mean_of(self.network)(batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        audit_backward(self).raise_if_broken()
+        self.optimizer.step()
+        return {"loss": loss.detach()}
+
+
+def test_manual_optimization_is_let_pass() -> None:
+    module = ManualOptimization()
+    before = module.training_step(FEATURES, 0)["loss"]
+    assert module.training_step(FEATURES, 1)["loss"] < before
+
+
 def test_an_optimizer_that_steps_in_the_backward_pass_is_let_pass() -> None:
     network = make_network()
     for parameter in network.parameters():
@@ -316,3 +340,10 @@ def test_a_function_that_is_compiled_inside_the_tracer_is_compiled_whole(backend
         inside = compiled(FEATURES)
     torch.testing.assert_close(inside, network(FEATURES))
     torch.testing.assert_close(compiled(FEATURES), inside)
+
+
+def test_a_module_is_exported_inside_the_tracer_as_it_is_outside() -> None:
+    network = make_network()
+    with trace_crossings():
+        exported = torch.export.export(network, (FEATURES,))
+    torch.testing.assert_close(exported.module()(FEATURES), network(FEATURES))

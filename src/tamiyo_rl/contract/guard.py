@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import torch
 
+from tamiyo_rl.contract.advice import OUR_POLICIES, leak_message
 from tamiyo_rl.contract.graph import is_transformed
 from tamiyo_rl.contract.nesting import (
     has_parameters,
@@ -29,18 +30,11 @@ from tamiyo_rl.contract.ordinary import (
     is_trackable,
     parameters_of,
 )
-from tamiyo_rl.contract.origin import origin_of
-from tamiyo_rl.contract.trace import travel_of
-from tamiyo_rl.contract.wording import and_more, listed
+from tamiyo_rl.contract.wording import listed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Leaves = Sequence[tuple[str, object]]
-
-_OUR_POLICIES = "tamiyo_rl.policy."  # their methods are known: what is lost, and what helps
-_INITIAL_HIDDEN = "pass hidden=None; or clone() it, and pass episode_starts too"
-_CLONE = "clone() it outside inference mode"
-_NAMES, _GROUPS = 8, 4  # that a message tells
 
 
 class InferenceTensorWarning(UserWarning):
@@ -298,7 +292,7 @@ class _GuardedObject(functools.partial[R]):
 
 def _guarded(method: Callable[P, R], *, differentiable_outputs: bool) -> Callable[P, R]:
     signature, name = _signature(method), _name(method)
-    is_ours = str(getattr(method, "__module__", "")).startswith(_OUR_POLICIES)
+    is_ours = str(getattr(method, "__module__", "")).startswith(OUR_POLICIES)
     holder = getattr(method, "__self__", method)  # of a bound method; a module is its own
     defaults = (p.default for p in signature.parameters.values() if p.default is not p.empty)
     # What the arguments do not show.
@@ -377,7 +371,7 @@ def _checked(
     _require_ordinary_parameters(name, parameters or {})
     found = _inference_tensors(leaves)
     if found:
-        message = _message(name, found, is_ours=is_ours)
+        message = leak_message(name, found, is_ours=is_ours)
         warnings.warn(message, InferenceTensorWarning, stacklevel=3)
         bound.arguments.update(replace_tensors(_inputs(bound), _ordinary))
     return bound
@@ -434,36 +428,3 @@ def _require_ordinary_parameters(method: str, parameters: Mapping[str, torch.Ten
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.clone() if tensor.is_inference() else tensor
-
-
-def _message(method: str, found: Mapping[str, torch.Tensor], *, is_ours: bool) -> str:
-    """Write one paragraph for each group of arguments that shares origin, loss and remedy."""
-    groups: dict[str, list[str]] = {}
-    for path, tensor in found.items():
-        groups.setdefault(_explanation(path, tensor, is_ours=is_ours), []).append(path)
-    shown = list(groups.items())[:_GROUPS]
-    parts = [f"\n  {listed(paths, most=_NAMES)} {text}" for text, paths in shown]
-    others = and_more(len(found) - sum(len(paths) for _, paths in shown))
-    parts += [f"\n {others}"] if others else []
-    return f"{method}() trains on copies of the inference tensors it was given:{''.join(parts)}"
-
-
-def _explanation(path: str, tensor: torch.Tensor, *, is_ours: bool) -> str:
-    origin, travel = origin_of(tensor), travel_of(tensor)
-    remedy = _our_remedy(origin) if is_ours else _CLONE
-    parts = [f"from {origin or 'unknown code'}", *([travel] if travel else [])]
-    lost = _lost(tensor, is_state=is_ours and path.startswith("hidden"))
-    return "\n    ".join([*parts, f"lost: {lost}", f"do: {remedy}"])
-
-
-def _our_remedy(origin: str | None) -> str:
-    if (origin or "").endswith(".initial_hidden"):
-        return _INITIAL_HIDDEN
-    return f"{_CLONE}, or take it from RolloutBuffer"
-
-
-def _lost(tensor: torch.Tensor, *, is_state: bool) -> str:
-    if not tensor.is_floating_point():
-        return "nothing"
-    source = "the initial state" if is_state else "what made it, if that is to be trained"
-    return f"the gradient into {source}"
