@@ -149,6 +149,36 @@ def test_what_raises_when_it_is_looked_at_is_passed_on(what: str, is_leaked: boo
     assert seen[0] is passed
 
 
+def test_a_stand_in_that_answers_to_any_name_is_not_called() -> None:
+    stand_in = Mock()
+    run(nn.Linear(2, 2), torch.zeros(2), stand_in)
+    with pytest.warns(InferenceTensorWarning):
+        run(nn.Linear(2, 2), leaked(2), stand_in)
+    assert stand_in.mock_calls == []
+
+
+def test_a_guarded_module_is_traced_symbolically() -> None:
+    traced = torch.fx.symbolic_trace(Traced())
+    assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "output"]
+
+
+class Traced(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    @guard_training_inputs
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.layer(features)  # type: ignore[no-any-return]  # the call of a module is untyped
+
+
+def test_a_proxy_of_a_module_is_asked_for_its_parameters() -> None:
+    with torch.inference_mode():
+        layer = nn.Linear(2, 2)
+    with pytest.raises(ContractError, match="cannot be trained:\n  weight, bias"):
+        run(weakref.proxy(layer), torch.zeros(2))  # type: ignore[arg-type]  # a proxy is no module to mypy
+
+
 def test_what_stands_beside_a_field_that_raises_is_found() -> None:
     @attrs.define
     class Pair:

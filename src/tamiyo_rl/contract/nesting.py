@@ -14,7 +14,7 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from types import SimpleNamespace
+from types import BuiltinMethodType, FunctionType, MethodType, SimpleNamespace
 from typing import Any, Protocol, TypeGuard
 
 import torch
@@ -23,6 +23,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})  # a fast way past most
 _PLAIN = frozenset({tuple, list, dict})  # these have no attributes of their own
 _FEW = 50
+_METHODS = frozenset({FunctionType, MethodType, BuiltinMethodType})
 _LAZY = (UninitializedParameter, UninitializedBuffer)
 _MISSING: Any = object()
 
@@ -169,12 +170,15 @@ def replace_tensors(
 
 
 def has_parameters(value: object) -> bool:
-    """Tell whether `value` is a module, or anything else that names its parameters as one does."""
+    """Tell whether `value` is a module, or anything else that names its parameters as one does.
+
+    A stand-in that answers to any name does not: what it answers is no method.
+    """
     try:
         named_parameters = getattr(value, "named_parameters", None)
     except Exception:  # noqa: BLE001 - a proxy may raise anything
         return False
-    return callable(named_parameters) and not isinstance(value, type)
+    return type(named_parameters) in _METHODS and not isinstance(value, type)
 
 
 def children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nesting

@@ -54,16 +54,21 @@ def parameters_of(owner: Any) -> dict[str, torch.Tensor] | None:  # noqa: ANN401
 
     Examples:
         ```python
-        from unittest.mock import Mock
+        import weakref
 
         import torch
         from tamiyo_rl.contract.ordinary import parameters_of
 
-        print(list(parameters_of(torch.nn.Linear(2, 2))), parameters_of(Mock()))
+        layer = torch.nn.Linear(2, 2)
+        proxy = weakref.proxy(layer)
+        print(list(parameters_of(proxy)))
+        del layer
+        print(parameters_of(proxy))
         ```
 
         ```text
-        ['weight', 'bias'] None
+        ['weight', 'bias']
+        None
         ```
     """
     try:
