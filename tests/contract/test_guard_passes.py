@@ -113,6 +113,11 @@ class RaisingMapping(dict[str, Any]):
         raise RuntimeError
 
 
+class RaisingList(list[Any]):
+    def __iter__(self) -> Any:
+        raise RuntimeError
+
+
 class RaisingModule(nn.Module):
     def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError
@@ -124,6 +129,7 @@ PASSED: dict[str, Callable[[], Any]] = {
     "attributes that raise": Raising,
     "a field that raises": lambda: HalfRaising(1),
     "a mapping that raises": lambda: RaisingMapping(x=1),
+    "a list that raises": lambda: RaisingList([1]),
     "a module that raises": RaisingModule,
     "a stand-in": Mock,
 }

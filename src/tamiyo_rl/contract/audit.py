@@ -99,9 +99,7 @@ class GradientReport:
 
 
 _CONSTANT = "compute them in the training call, with grad enabled, not from the rollout's outputs"
-_UNREACHED = (
-    "let a term depend on them (detach and inference mode cut it), or name them in untouched="
-)
+_UNREACHED = "let a term depend on them, without a detach, or name them in untouched="
 _ZERO = (
     "parameters whose gradient is 0 in every element: {}"
     "\n    maybe: a term that is constant, a dead ReLU, or a part that this batch does not use"
@@ -243,7 +241,7 @@ def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> G
         ```text
         backward: reaches 1.weight, 1.bias
         parameters that nothing trains: 0.weight, 0.bias
-            do: let a term depend on them (detach and inference mode cut it), or name them in untouched=
+            do: let a term depend on them, without a detach, or name them in untouched=
         ```
     """
     parameters = _trainable(module, untouched)

@@ -22,7 +22,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})  # a fast way past most
 _PLAIN = frozenset({tuple, list, dict})  # these have no attributes of their own
-_FEW = 50
+_ITERATORS = frozenset({tuple.__iter__, list.__iter__})  # another may raise
+_FEW = 50  # are looked at one by one as fast
 _METHODS = frozenset({FunctionType, MethodType, BuiltinMethodType})
 _LAZY = (UninitializedParameter, UninitializedBuffer)
 _MISSING: Any = object()
@@ -76,7 +77,7 @@ def leaves(values: Iterable[object]) -> Iterator[Any]:
             yield value
             continue
         entered[id(value)] = value
-        if issubclass(kind, tuple | list):
+        if issubclass(kind, tuple | list) and kind.__iter__ in _ITERATORS:
             pending += () if only_atoms(value) else value
         elif kind is dict:
             pending += () if only_atoms(value.values()) else value.values()
