@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDict  # type: ignore[import-untyped]  # it ships no types
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from tamiyo_rl import ContractError, LSTMPolicyBundle, audit_backward, audit_gradients
 from tamiyo_rl.policy import EvalResult
+from tests.contract.custom_functions import DropGradient
 
 pytestmark = pytest.mark.clause("C3", "C7", "C8")
 
@@ -99,6 +101,101 @@ def test_a_compiled_network_is_said_to_be_opaque() -> None:
     assert report.opaque == ("fit",)
     term.backward()
     assert audit_backward(model).problems == ()
+
+
+def test_a_custom_function_is_not_believed_to_pass_a_gradient_on() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    drop: Any = DropGradient.apply
+    term = model[1](drop(model[0](torch.ones(3, 2)))).mean()
+    assert audit_gradients({"fit": term}, model).opaque == ("fit",)
+    term.backward()
+    assert audit_backward(model).unreached == ("0.weight", "0.bias")
+
+
+@pytest.mark.parametrize("features", [torch.ones(3, 2), torch.ones(5, 2, requires_grad=True)])
+def test_a_plain_graph_hides_nothing(features: torch.Tensor) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    term = model[1](model[0](features).detach() + features.sum()).mean()
+    report = audit_gradients({"fit": term}, model)
+    assert (report.opaque, report.unreached) == ((), ("0.weight", "0.bias"))
+
+
+@pytest.mark.parametrize("form", ["cast", "flat", "shard"])
+def test_a_leaf_that_may_stand_for_a_parameter_may_hide_it(form: str) -> None:
+    model, flat = nn.Linear(2, 1, bias=False), nn.Parameter(torch.ones(5))
+    stand_in = {"cast": torch.ones(2, requires_grad=True), "flat": flat, "shard": flat}[form]
+    if form == "flat":
+        model.weight.data = flat.data[:2].view(1, 2)
+    if form == "shard":  # this process holds none of it
+        model.weight.data = torch.ones(0)
+    report = audit_gradients({"fit": stand_in.sum()}, model)
+    assert (report.opaque, report.unreached) == (("fit",), ())
+
+
+def test_a_shard_of_nothing_is_not_asked_for_a_gradient() -> None:
+    model = nn.Linear(2, 1)
+    model.weight.data = torch.ones(0)
+    model.bias.sum().backward()
+    assert audit_backward(model).problems == ()
+
+
+def test_a_lazy_parameter_that_was_never_made_is_unreached() -> None:
+    model = nn.ModuleDict({"used": nn.Linear(2, 1), "lazy": nn.LazyLinear(2)})
+    term = model["used"](torch.ones(3, 2)).mean()
+    assert audit_gradients({"fit": term}, model).unreached == ("lazy.weight", "lazy.bias")
+    term.backward()
+    assert audit_backward(model).unreached == ("lazy.weight", "lazy.bias")
+
+
+def test_a_gradient_of_zero_is_reported_and_not_accused() -> None:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"policy": nn.Linear(2, 2), "value": nn.Linear(2, 1)})
+    features = torch.ones(3, 2)
+    entropy = model["policy"](features).softmax(-1).log().mean()
+    (model["value"](features).mean() + 0.0 * entropy).backward()
+    report = audit_backward(model)
+    assert report.zero == ("policy.weight", "policy.bias")
+    assert "gradient is 0 in every element: policy.weight, policy.bias\n    maybe:" in str(report)
+    report.raise_if_broken()
+
+
+def test_only_whole_gradients_are_called_zero() -> None:
+    embedding = nn.Embedding(3, 2, sparse=True)
+    (0.0 * embedding(torch.tensor([1]))).sum().backward()
+    assert audit_backward(embedding).zero == ()
+
+
+@pytest.mark.parametrize("off", [0, 0.0])
+def test_a_term_that_is_switched_off_is_reported(off: float) -> None:
+    model = nn.Linear(2, 1)
+    report = audit_gradients({"fit": model(torch.ones(3, 2)).mean(), "entropy": off}, model)
+    assert (report.switched_off, report.problems) == (("entropy",), ())
+    assert str(report).splitlines()[1] == "entropy: switched off"
+    with pytest.raises(TypeError, match=r"terms\['fit'\]: expected a tensor or 0, got a float"):
+        audit_gradients({"fit": 0.5}, model)
+
+
+@pytest.mark.parametrize("batch_size", [[], [3]])
+def test_a_tensordict_holds_the_terms(batch_size: list[int]) -> None:
+    model = nn.Linear(2, 1)
+    fit = model(torch.ones(3, 2))
+    kept = fit.detach()
+    terms = TensorDict({"fit": fit, "kept": kept}, batch_size)
+    if not batch_size:
+        terms["entropy"] = 0
+    report = audit_gradients(terms, model)
+    assert (report.reached, report.constants) == ({"fit": ("weight", "bias")}, ("kept",))
+    assert report.switched_off == (() if batch_size else ("entropy",))
+
+
+def test_an_optimizer_in_another_form_of_another_size_is_still_named() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    other = torch.zeros(3, requires_grad=True)  # another class, as shards have
+    same = torch.zeros(2, requires_grad=True)
+    terms = {"fit": model(torch.ones(3, 2)).mean()}
+    for held, unoptimized in ((other, ("weight",)), (same, ())):
+        optimizer = torch.optim.SGD([held])
+        assert audit_gradients(terms, model, optimizer=optimizer).unoptimized == unoptimized
 
 
 def test_backward_names_what_got_no_gradient() -> None:

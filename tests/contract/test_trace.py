@@ -1,12 +1,17 @@
 """The tracer names the line that made a tensor, and keeps nothing alive."""
 
+import copy
 import gc
+import threading
 import warnings
 import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDict  # type: ignore[import-untyped]  # it ships no types
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -83,7 +88,129 @@ def test_a_tensor_of_before_is_named_without_a_line() -> None:
     state = rollout_state()
     with trace_crossings(), pytest.raises(RuntimeError) as caught:
         nn.Linear(8, 2)(state)
-    assert "made before trace_crossings() began" in note_of(caught)
+    assert "  trace_crossings() did not see it made" in note_of(caught)
+
+
+def test_a_view_of_a_tensor_of_before_is_not_called_its_making() -> None:
+    state = rollout_state()
+    with trace_crossings(), pytest.raises(RuntimeError) as caught:
+        nn.Linear(8, 2)(state.detach()[0])
+    note = note_of(caught)
+    assert "trace_crossings() did not see it made\n    then by torch.Tensor.detach() at" in note
+    assert "    made by" not in note
+
+
+def test_a_write_into_a_tensor_of_before_is_not_called_its_making() -> None:
+    state = rollout_state()
+    with trace_crossings():
+        with torch.inference_mode():
+            state.add_(1.0)
+        with pytest.raises(RuntimeError) as caught:
+            nn.Linear(8, 2)(state)
+    assert note_of(caught).endswith("[1, 3, 8]\n    trace_crossings() did not see it made")
+
+
+def test_a_tensor_of_another_thread_was_not_seen() -> None:
+    made: list[torch.Tensor] = []
+    with trace_crossings():
+        thread = threading.Thread(target=lambda: made.append(rollout_state()))
+        thread.start()
+        thread.join()
+        with pytest.raises(RuntimeError) as caught:
+            nn.Linear(8, 2)(made[0])
+    assert note_of(caught).endswith("[1, 3, 8]\n    trace_crossings() did not see it made")
+
+
+COPIES: dict[str, Callable[[], torch.Tensor]] = {
+    "a module": lambda: copy.deepcopy(nn.Linear(8, 2)).weight,
+    "a tensor": lambda: copy.deepcopy(torch.zeros(2, 8)),
+    "a nesting": lambda: copy.deepcopy({"x": [torch.zeros(2, 8)]})["x"][0],
+    "a TensorDict": lambda: TensorDict({"x": torch.zeros(2, 8)}, [2]).clone()["x"],
+}
+
+
+@pytest.mark.parametrize("what", COPIES)
+def test_a_copy_is_made_at_the_line_of_the_user(what: str) -> None:
+    weight = torch.ones(2, 8, requires_grad=True)
+    with trace_crossings():
+        with torch.inference_mode():
+            made = COPIES[what]()
+        with pytest.raises(RuntimeError) as caught:
+            made.detach() * weight
+    note = note_of(caught)
+    assert "made by torch.Tensor." in note
+    assert f'        "{what}": lambda: ' in note
+
+
+LIBRARY = """
+def make():
+    with inference_mode():
+        return zeros(8)
+
+def note(head):
+    with trace_crossings():
+        try:
+            head(make())
+        except RuntimeError as error:
+            return error.__notes__[0]
+"""
+
+
+@pytest.mark.parametrize("is_called_by_user", [True, False])
+def test_a_line_of_a_library_is_named_only_where_no_user_calls_it(is_called_by_user: bool) -> None:
+    scope: dict[str, Any] = {"zeros": torch.zeros, "inference_mode": torch.inference_mode}
+    scope |= {"trace_crossings": trace_crossings, "__name__": "library"}
+    exec(compile(LIBRARY, "/lib/site-packages/library.py", "exec"), scope)  # noqa: S102 - our own code
+    notes: list[str] = []
+    head = nn.Linear(8, 2)
+    if is_called_by_user:
+        notes.append(scope["note"](head))
+    else:
+        with ThreadPoolExecutor() as pool:
+            notes.append(pool.submit(scope["note"], head).result())
+    place = "contract/test_trace.py" if is_called_by_user else "site-packages/library.py:4 in make"
+    assert f"made by torch.zeros() at {place}" in notes[0]
+
+
+def test_of_many_views_the_first_and_the_last_are_told() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    with trace_crossings():
+        state = rollout_state()[0, :, 0]
+        for _ in range(3000):
+            state = state.detach()
+        with pytest.raises(RuntimeError) as caught:
+            state * weight
+    note = note_of(caught)
+    assert "then by torch.Tensor.__getitem__() at" in note
+    assert "\n    then by 2,995 more views\n" in note
+    assert len(note) < 3000
+
+
+def test_of_many_arguments_the_first_are_told() -> None:
+    parts: list[torch.Tensor] = [torch.ones(1, requires_grad=True)]
+    with trace_crossings():
+        parts += [rollout_state()[0, 0, :1] for _ in range(1000)]
+        with pytest.raises(RuntimeError) as caught:
+            torch.einsum("a,a,a,a,a,a,a,a,a,a,a->a", *parts[:11])
+    note = note_of(caught)
+    assert note.endswith("\n  and 2 more")
+
+
+def test_a_subclass_is_not_called_by_what_looks_at_it() -> None:
+    calls: list[Any] = []
+
+    class Logged(torch.Tensor):
+        @classmethod
+        def __torch_function__(
+            cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            calls.append(func)
+            return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]  # torch does not type it
+
+    logged = torch.zeros(2).as_subclass(Logged)
+    with trace_crossings():
+        logged.add(1)
+    assert calls == [torch.Tensor.add]
 
 
 def test_other_errors_gain_nothing() -> None:

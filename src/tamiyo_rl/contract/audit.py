@@ -6,25 +6,17 @@ has a gradient it raises nothing and trains nothing. The audit looks at the loss
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
+from tamiyo_rl.contract.graph import graph_of, is_transformed, size_of
 from tamiyo_rl.contract.guard import ContractError
-from tamiyo_rl.contract.nesting import has_parameters, is_tensor
-
-# Nodes that compute with parameters which their edges do not name.
-_OPAQUE = ("CheckpointFunctionBackward", "CompiledFunctionBackward")
-
-
-class HasParameters(Protocol):
-    """An `nn.Module`, or anything that names its parameters as one does."""
-
-    def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
-        """Yield each parameter with its name."""
+from tamiyo_rl.contract.nesting import HasParameters, has_parameters, is_tensor
+from tamiyo_rl.contract.wording import listed
 
 
 @dataclass(frozen=True)
@@ -35,9 +27,17 @@ class GradientReport:
         reached: The trainable parameters that each term reaches, by the name of the term.
         constants: Terms without a gradient.
         unreached: Trainable parameters that no term reaches.
-        opaque: Terms with a graph that hides its parameters (reentrant checkpointing,
-            `torch.compile`). While there are any, `unreached` is empty: nothing is guessed.
+        opaque: Terms with a graph that may hide its parameters: it holds a custom
+            `torch.autograd.Function` (as `torch.compile` and reentrant checkpointing make), or
+            leaves that may stand for parameters (sharded training). While there are any,
+            `unreached` is empty: nothing is guessed.
         unoptimized: Trainable parameters that the optimizer does not hold.
+        switched_off: Terms that are the number 0.
+        zero: Parameters whose gradient is 0 in every element. That is no problem by itself, so
+            `raise_if_broken()` lets it pass: a dead ReLU, or a part that this batch does not
+            use, gives the same gradient as a constant term does.
+        unknown: Parameters without a gradient that may have had one: a hook took it (an
+            optimizer that steps inside `backward()`), or sharded training keeps it elsewhere.
 
     Examples:
         ```python
@@ -60,6 +60,9 @@ class GradientReport:
     unreached: tuple[str, ...] = ()
     opaque: tuple[str, ...] = ()
     unoptimized: tuple[str, ...] = ()
+    switched_off: tuple[str, ...] = ()
+    zero: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -86,19 +89,30 @@ class GradientReport:
             )
 
     def __str__(self) -> str:
-        """Write a line for each term, then what is broken."""
+        """Write a line for each term, then what may be broken, then what is."""
         lines = [f"{term}: reaches {_listed(names)}" for term, names in self.reached.items()]
         lines += [f"{term}: hides its parameters; use audit_backward()" for term in self.opaque]
+        lines += [f"{term}: switched off" for term in self.switched_off]
+        notes = ((self.zero, _ZERO), (self.unknown, _UNKNOWN))
+        lines += [text.format(_listed(names)) for names, text in notes if names]
         return "\n".join([*lines, *self.problems])
 
 
-_CONSTANT = "take log_prob, value and entropy from evaluate_actions(), with grad enabled"
-_UNREACHED = "pass the state and features through the module, or name them in untouched="
+_CONSTANT = "compute them in the training call, with grad enabled, not from the rollout's outputs"
+_UNREACHED = "let a term depend on them, without a detach, or name them in untouched="
+_ZERO = (
+    "parameters whose gradient is 0 in every element: {}"
+    "\n    maybe: a term that is constant, a dead ReLU, or a part that this batch does not use"
+)
+_UNKNOWN = (
+    "parameters without a gradient, which a hook may have taken or a shard may keep: {}"
+    "\n    do: use audit_gradients(), or call this where the gradients are still there"
+)
 _UNOPTIMIZED = "make the optimizer after the last change of the module's parameters"
 
 
 def audit_gradients(
-    terms: Mapping[str, torch.Tensor],
+    terms: Mapping[str, torch.Tensor | float],
     module: HasParameters,
     *,
     untouched: Iterable[str] = (),
@@ -109,7 +123,8 @@ def audit_gradients(
     The graph behind each term is walked; nothing is computed. Frozen parameters are left out.
 
     Args:
-        terms: The terms of the loss by name, as they are summed: scalars, or any tensors.
+        terms: The terms of the loss by name, as they are summed: scalars, or any tensors. The
+            number 0 is a term that is switched off.
         module: What is trained: a module, or an `LSTMPolicyBundle`.
         untouched: Names, or patterns such as `"core.initial_*"`, of the parameters that this loss
             is not meant to reach: another phase's, or a learned initial state in a batch where
@@ -149,7 +164,7 @@ def audit_gradients(
         value: reaches core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0 and 3 more
         entropy: reaches core.weight_ih_l0, core.weight_hh_l0, core.bias_ih_l0 and 3 more
         terms without a gradient: policy
-            do: take log_prob, value and entropy from evaluate_actions(), with grad enabled
+            do: compute them in the training call, with grad enabled, not from the rollout's outputs
         ```
 
         An optimizer made too early, and a graph that hides its parameters:
@@ -173,22 +188,24 @@ def audit_gradients(
             do: make the optimizer after the last change of the module's parameters
         ```
     """
-    _require_terms(terms)
-    parameters = _trainable(module, untouched)
-    walks = {name: _walk(term) for name, term in terms.items()}
+    named = _required_terms(terms)
+    parameters, own = _trainable(module, untouched), [p for _, p in module.named_parameters()]
+    graphs = {name: graph_of(term) for name, term in named.items()}
     reached = {
-        term: tuple(n for n, p in parameters.items() if id(p) in walk)
-        for term, walk in walks.items()
-        if terms[term].requires_grad
+        term: tuple(n for n, p in parameters.items() if id(p) in graph.leaves)
+        for term, graph in graphs.items()
+        if named[term].requires_grad or is_transformed(named[term])
     }
-    opaque = tuple(term for term, walk in walks.items() if walk.keys() & set(_OPAQUE))
     found = {name for names in reached.values() for name in names}
+    missing = {name: p for name, p in parameters.items() if name not in found}
+    opaque = tuple(t for t in reached if graphs[t].hides(missing.values(), own))
     return GradientReport(
         {term: names for term, names in reached.items() if term not in opaque},
-        constants=tuple(term for term in terms if term not in reached),
-        unreached=() if opaque else tuple(n for n in parameters if n not in found),
+        constants=tuple(term for term in named if term not in reached),
+        unreached=() if opaque else tuple(missing),
         opaque=opaque,
-        unoptimized=_unoptimized(parameters, optimizer),
+        unoptimized=_unoptimized(parameters, own, optimizer),
+        switched_off=tuple(name for name in terms.keys() if name not in named),  # noqa: SIM118 - a TensorDict iterates over its rows
     )
 
 
@@ -203,7 +220,8 @@ def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> G
         untouched: As for `audit_gradients`.
 
     Returns:
-        The report, with one term named `backward`.
+        The report, with one term named `backward`. Gradients of 0 are told apart where a
+        gradient is one dense tensor, not a shard.
 
     Raises:
         TypeError: If the module has no named parameters, or `untouched` is no list of names.
@@ -223,25 +241,42 @@ def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> G
         ```text
         backward: reaches 1.weight, 1.bias
         parameters that nothing trains: 0.weight, 0.bias
-            do: pass the state and features through the module, or name them in untouched=
+            do: let a term depend on them, without a detach, or name them in untouched=
         ```
     """
     parameters = _trainable(module, untouched)
-    missing = tuple(name for name, p in parameters.items() if p.grad is None)
-    found = tuple(name for name in parameters if name not in missing)
-    return GradientReport({"backward": found}, unreached=missing)
+    found = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+    kinds = {type(parameters[name]) for name in found}
+    missing = {name: p for name, p in parameters.items() if name not in found and size_of(p)}
+    unknown = tuple(name for name, p in missing.items() if _may_have_had_one(p, kinds))
+    return GradientReport(
+        {"backward": tuple(found)},
+        unreached=tuple(name for name in missing if name not in unknown),
+        zero=tuple(name for name, grad in found.items() if _is_zero(grad)),
+        unknown=unknown,
+    )
 
 
-def _require_terms(terms: object) -> None:
+def _required_terms(terms: object) -> dict[str, torch.Tensor]:
+    """Return the terms that are not switched off."""
     if not isinstance(terms, Mapping):
         raise TypeError(
             f'terms: expected a mapping such as {{"policy": loss}}, got {_kind(terms)}.'
         )
-    if not terms:
+    named = dict(terms.items())  # a TensorDict iterates over its rows
+    if not named:
         raise ValueError("terms: expected at least one named term of the loss, got none.")
-    for name, term in terms.items():
+    named = {name: term for name, term in named.items() if not _is_number_zero(term)}
+    for name, term in named.items():
         if not isinstance(term, torch.Tensor):
-            raise TypeError(f"terms[{name!r}]: expected a tensor, got {_kind(term)}.")
+            raise TypeError(f"terms[{name!r}]: expected a tensor or 0, got {_kind(term)}.")
+    return named
+
+
+def _is_number_zero(term: object) -> bool:
+    if is_tensor(term):  # a TensorDict makes a tensor of a number
+        return term.dtype == torch.int64 and term.shape == () and not term.is_meta and not term
+    return isinstance(term, int | float) and term == 0
 
 
 def _trainable(module: HasParameters, untouched: Iterable[str]) -> dict[str, torch.Tensor]:
@@ -272,41 +307,45 @@ def _patterns(untouched: Iterable[str]) -> list[str]:
     return patterns
 
 
-def _walk(term: torch.Tensor) -> dict[Any, None]:
-    """Collect what a term's graph holds: ids of its leaf tensors, names of opaque nodes."""
-    found: dict[Any, None] = {id(term): None}  # a term may be a parameter itself
-    for node in _nodes(term.grad_fn):
-        found[id(getattr(node, "variable", None))] = None
-        if node.name() in _OPAQUE:
-            found[node.name()] = None
-    return found
+def _may_have_had_one(parameter: torch.Tensor, kinds: set[type]) -> bool:
+    """Tell whether a gradient that is not there may have been taken, or be kept elsewhere."""
+    if parameter._post_accumulate_grad_hooks:  # noqa: SLF001 - no public name
+        return True
+    kind = type(parameter)
+    is_shard = kind is not torch.Tensor and not issubclass(kind, torch.nn.Parameter)
+    return is_shard and kind not in kinds  # where others of its kind have one, it has none
 
 
-def _nodes(root: Any) -> Iterator[Any]:  # noqa: ANN401 - torch types its nodes loosely
-    """Yield each node of the graph once, with no recursion: graphs are deep."""
-    seen, stack = set(), [root]
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            yield node
-            stack.extend(parent for parent, _ in node.next_functions)
+def _is_zero(grad: torch.Tensor) -> bool:
+    is_plain = type(grad) is torch.Tensor and grad.layout == torch.strided
+    return is_plain and not grad.is_meta and not bool(grad.any())
 
 
 def _unoptimized(
-    parameters: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer | None
+    parameters: Mapping[str, torch.Tensor],
+    own: list[torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer | None,
 ) -> tuple[str, ...]:
     if optimizer is None:
         return ()
     if not isinstance(getattr(optimizer, "param_groups", None), list):
         raise TypeError(f"optimizer: expected a torch optimizer, got {_kind(optimizer)}.")
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    return tuple(name for name, p in parameters.items() if id(p) not in held)
+    held = {id(p): p for group in optimizer.param_groups for p in group["params"]}
+    foreign = [p for key, p in held.items() if key not in set(map(id, own))]
+    return tuple(
+        name
+        for name, p in parameters.items()
+        if id(p) not in held and not any(_is_other_form(other, p) for other in foreign)
+    )
+
+
+def _is_other_form(held: torch.Tensor, parameter: torch.Tensor) -> bool:
+    """Tell whether an optimizer may hold a parameter as another class, as it holds shards."""
+    return type(held) is not type(parameter) and held.numel() == parameter.numel()
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    others = f" and {len(names) - 3} more" if names[3:] else ""
-    return (", ".join(names[:3]) or "no parameter of the module") + others
+    return listed(names, most=3) or "no parameter of the module"
 
 
 def _kind(value: object) -> str:

@@ -11,11 +11,12 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import torch
-from torch.nn.parameter import is_lazy
 
+from tamiyo_rl.contract.advice import OUR_POLICIES, leak_message
+from tamiyo_rl.contract.graph import is_transformed
 from tamiyo_rl.contract.nesting import (
     has_parameters,
     is_tensor,
@@ -23,20 +24,17 @@ from tamiyo_rl.contract.nesting import (
     walk_leaves,
     walk_tensors,
 )
-from tamiyo_rl.contract.ordinary import all_ordinary, any_requires_grad, is_trackable
-from tamiyo_rl.contract.origin import origin_of
-from tamiyo_rl.contract.trace import travel_of
+from tamiyo_rl.contract.ordinary import (
+    all_ordinary,
+    any_requires_grad,
+    is_trackable,
+    parameters_of,
+)
+from tamiyo_rl.contract.wording import listed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Leaves = Sequence[tuple[str, object]]
-
-_COPY = "clone() it outside inference mode, or take it from RolloutBuffer"
-_REMEDIES = {
-    "initial_hidden": "pass hidden=None; or clone() it, and pass episode_starts too",
-    "get_action": _COPY,
-    "get_value": _COPY,
-}
 
 
 class InferenceTensorWarning(UserWarning):
@@ -155,27 +153,50 @@ def find_inference_tensors(**named: object) -> dict[str, torch.Tensor]:
     return _inference_tensors(_leaves(named))
 
 
-def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
+@overload
+def guard_training_inputs(
+    method: Callable[P, R], *, differentiable_outputs: bool = True
+) -> Callable[P, R]: ...
+
+
+@overload
+def guard_training_inputs(
+    method: None = None, *, differentiable_outputs: bool = True
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def guard_training_inputs(
+    method: Callable[P, R] | None = None, *, differentiable_outputs: bool = True
+) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
     """Give a training method of any class the guard of `LSTMPolicyBundle` (C4, C8).
 
     With grad enabled and something to train, each call
 
     1. raises `ContractError` if inference mode is on underneath `torch.enable_grad()`, or if a
-       parameter is, or once was, an inference tensor;
+       parameter that requires grad is, or once was, an inference tensor;
     2. warns once with `InferenceTensorWarning` if any argument holds inference tensors, and goes
        on with copies of them;
-    3. raises `ContractError` if no output requires grad.
+    3. raises `ContractError` if no output requires grad, unless `differentiable_outputs=False`
+       says that none has to: of an actor that returns a sample, or of an update that calls
+       `backward()` itself.
 
     The parameters are those of the arguments that have `named_parameters()`, `self` among them.
     Of `self` nothing else is looked at. A container that holds inference tensors is copied, so
     what the method writes into it is lost.
 
-    Calls under `no_grad` or inference mode, and calls with nothing to train, pass untouched.
+    Calls under `no_grad` or inference mode, and calls with nothing to train, pass untouched, and
+    so does an argument that raises when it is looked at. Under `torch.vmap` and other transforms
+    of `torch.func` a tensor does not tell whether it requires grad, so nothing is said of it.
     Detection is `Tensor.is_inference()`, which `torch.compile` cannot trace: keep the guard
     outside what is compiled.
 
+    A copy (`copy.deepcopy`, `pickle`) of a guarded module, bound method or other callable object
+    calls the copy of it.
+
     Args:
         method: The method or function whose outputs are differentiated; a module is one too.
+            Without it, a decorator is returned.
+        differentiable_outputs: Whether an output has to require grad where parameters do.
 
     Returns:
         The guarded method, with the same signature.
@@ -212,11 +233,66 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
         ```text
         evaluate() trains on copies of the inference tensors it was given:
           state from unknown code
-            lost: the gradient into its source
-            do: clone() it outside inference mode, or take it from RolloutBuffer
+            lost: the gradient into what made it, if that is to be trained
+            do: clone() it outside inference mode
+        ```
+
+        An update that takes its own step:
+
+        ```python
+        import torch
+        from tamiyo_rl import guard_training_inputs
+
+        policy = torch.nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(policy.parameters())
+
+        @guard_training_inputs(differentiable_outputs=False)
+        def update(policy, features):
+            loss = policy(features).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        print(update(policy, torch.zeros(3, 4)).requires_grad)
+        ```
+
+        ```text
+        False
         ```
     """
+    if method is None:
+        return functools.partial(
+            guard_training_inputs, differentiable_outputs=differentiable_outputs
+        )
+    guarded = _guarded(method, differentiable_outputs=differentiable_outputs)
+    if hasattr(type(method), "__get__") and not inspect.ismethod(method):
+        return guarded  # a function, which becomes a method in a class
+    return _GuardedObject(guarded, method, differentiable_outputs=differentiable_outputs)
+
+
+class _GuardedObject(functools.partial[R]):
+    """The guard of a callable that has a state: a copy guards the copy of that callable."""
+
+    guard: Callable[..., Callable[..., Any]]
+    method: Callable[..., Any]
+
+    def __new__(
+        cls, guarded: Callable[..., R], method: Callable[..., R], *, differentiable_outputs: bool
+    ) -> Self:
+        self = super().__new__(cls, guarded)
+        functools.update_wrapper(self, method, updated=())
+        self.guard = guard_training_inputs(differentiable_outputs=differentiable_outputs)
+        self.method = method
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.guard, (self.method,)
+
+
+def _guarded(method: Callable[P, R], *, differentiable_outputs: bool) -> Callable[P, R]:
     signature, name = _signature(method), _name(method)
+    is_ours = str(getattr(method, "__module__", "")).startswith(OUR_POLICIES)
     holder = getattr(method, "__self__", method)  # of a bound method; a module is its own
     defaults = (p.default for p in signature.parameters.values() if p.default is not p.empty)
     # What the arguments do not show.
@@ -229,23 +305,31 @@ def guard_training_inputs(method: Callable[P, R]) -> Callable[P, R]:
         if not torch.is_inference_mode_enabled() and all_ordinary((args, kwargs, *unseen)):
             outputs = method(*args, **kwargs)
         else:
-            checked = _checked(name, holder, _bound(signature, args, kwargs))
+            checked = _checked(name, holder, _bound(signature, args, kwargs), is_ours=is_ours)
             outputs = method(*checked.args, **checked.kwargs)
-        if not any_requires_grad(outputs) and _parameters(holder, _bound(signature, args, kwargs)):
-            require_graph(f"{name}()", "no output requires", outputs)
+        if not differentiable_outputs or any_requires_grad(outputs):
+            return outputs
+        if _parameters(holder, _bound(signature, args, kwargs)):
+            require_graph(f"{name}()", "no output requires", outputs, _NOT_DIFFERENTIATED)
         return outputs
 
     return guarded
 
 
-def require_graph(where: str, which: str, outputs: object) -> None:
+_NOT_DIFFERENTIATED = (
+    "\n  or: if it returns a sample or calls backward() itself,"
+    " guard_training_inputs(differentiable_outputs=False)"
+)
+
+
+def require_graph(where: str, which: str, outputs: object, otherwise: str = "") -> None:
     """Raise `ContractError` if `outputs` hold tensors, and none of them requires grad (C8)."""
     tensors = [t for _, t in walk_tensors(outputs, "") if t.is_floating_point() or t.is_complex()]
-    if tensors and not any_requires_grad(tensors):
+    if tensors and not any(t.requires_grad or is_transformed(t) for t in tensors):
         raise ContractError(
             f"{where}: {which} grad, although parameters behind it do"
             "\n  cause: something inside runs under no_grad() or inference_mode(), or detaches"
-            "\n  do: move that out of the call, or freeze what is not to be trained"
+            f"\n  do: move that out of the call, or freeze what is not to be trained{otherwise}"
         )
 
 
@@ -276,7 +360,9 @@ def _bound(
     return bound
 
 
-def _checked(name: str, holder: object, bound: inspect.BoundArguments) -> inspect.BoundArguments:
+def _checked(
+    name: str, holder: object, bound: inspect.BoundArguments, *, is_ours: bool
+) -> inspect.BoundArguments:
     """Return the arguments to call with: ordinary tensors, where something is to be trained."""
     parameters, leaves = _parameters(holder, bound), _leaves(_inputs(bound))
     if not _trains(parameters, leaves):
@@ -285,7 +371,8 @@ def _checked(name: str, holder: object, bound: inspect.BoundArguments) -> inspec
     _require_ordinary_parameters(name, parameters or {})
     found = _inference_tensors(leaves)
     if found:
-        warnings.warn(_message(name, found), InferenceTensorWarning, stacklevel=3)
+        message = leak_message(name, found, is_ours=is_ours)
+        warnings.warn(message, InferenceTensorWarning, stacklevel=3)
         bound.arguments.update(replace_tensors(_inputs(bound), _ordinary))
     return bound
 
@@ -306,15 +393,12 @@ def _parameters(holder: object, bound: inspect.BoundArguments) -> dict[str, torc
     """Collect the parameters of what trains; None where nothing has any."""
     leaves = _leaves(_inputs(bound) | {"self": bound.arguments.get("self", holder)})
     owners = {id(leaf): (path, leaf) for path, leaf in leaves if has_parameters(leaf)}
-    named = [(path, _materialised(owner)) for path, owner in owners.values()]
+    found = [(path, parameters_of(owner)) for path, owner in owners.values()]
+    named = [(path, own) for path, own in found if own is not None]
     trained = [(path, own) for path, own in named if any(p.requires_grad for p in own.values())]
     if len(trained) > 1:  # of the same class perhaps, with parameters of the same names
         return {f"{path}.{name}": p for path, own in trained for name, p in own.items()}
-    return trained[0][1] if trained else {} if owners else None
-
-
-def _materialised(owner: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401 - whatever names parameters
-    return {name: p for name, p in owner.named_parameters() if not is_lazy(p)}
+    return trained[0][1] if trained else {} if named else None
 
 
 def _trains(parameters: Mapping[str, torch.Tensor] | None, leaves: Leaves) -> bool:
@@ -333,38 +417,14 @@ def _require_grad_mode(method: str) -> None:
 
 
 def _require_ordinary_parameters(method: str, parameters: Mapping[str, torch.Tensor]) -> None:
-    bad = [name for name, p in parameters.items() if not is_trackable(p)]
+    bad = [name for name, p in parameters.items() if p.requires_grad and not is_trackable(p)]
     if bad:
-        others = f" and {len(bad) - 2} more" if bad[2:] else ""
         raise ContractError(
             f"{method}(): parameters made or replaced under inference_mode() cannot be trained:"
-            f"\n  {', '.join(bad[:2])}{others}"
+            f"\n  {listed(bad, most=2)}"
             "\n  do: build, move and load the module outside inference mode, then the optimizer"
         )
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.clone() if tensor.is_inference() else tensor
-
-
-def _message(method: str, found: Mapping[str, torch.Tensor]) -> str:
-    """Write one paragraph for each group of arguments that shares origin, loss and remedy."""
-    groups: dict[str, list[str]] = {}
-    for path, tensor in found.items():
-        groups.setdefault(_explanation(path, tensor), []).append(path)
-    parts = [f"\n  {', '.join(paths)} {text}" for text, paths in groups.items()]
-    return f"{method}() trains on copies of the inference tensors it was given:{''.join(parts)}"
-
-
-def _explanation(path: str, tensor: torch.Tensor) -> str:
-    origin = origin_of(tensor)
-    remedy = _REMEDIES.get((origin or "").rpartition(".")[2], _COPY)
-    travel = travel_of(tensor)
-    parts = [f"from {origin or 'unknown code'}", *([travel] if travel else [])]
-    return "\n    ".join([*parts, f"lost: {_loss(path, tensor)}", f"do: {remedy}"])
-
-
-def _loss(path: str, tensor: torch.Tensor) -> str:
-    if not tensor.is_floating_point():
-        return "nothing"
-    return f"the gradient into {'the initial state' if path.startswith('hidden') else 'its source'}"

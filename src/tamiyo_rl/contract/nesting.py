@@ -5,14 +5,35 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from types import SimpleNamespace
-from typing import Any, TypeGuard
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from types import BuiltinMethodType, FunctionType, MethodType, SimpleNamespace
+from typing import Any, Protocol, TypeGuard
 
 import torch
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})  # a fast way past most
+_PLAIN = frozenset({tuple, list, dict})  # these have no attributes of their own
+_ITERATORS = frozenset({tuple.__iter__, list.__iter__})  # another may raise
+_FEW = 50  # are looked at one by one as fast
+_METHODS = frozenset({FunctionType, MethodType, BuiltinMethodType})
+_LAZY = (UninitializedParameter, UninitializedBuffer)
+_MISSING: Any = object()
+
+
+class HasParameters(Protocol):
+    """An `nn.Module`, or anything that names its parameters as one does."""
+
+    def named_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
+        """Yield each parameter with its name."""
 
 
 def walk_tensors(value: object, path: str) -> Iterator[tuple[str, torch.Tensor]]:
@@ -22,49 +43,56 @@ def walk_tensors(value: object, path: str) -> Iterator[tuple[str, torch.Tensor]]
 
 def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
     """Tell whether `value` is a tensor, not counting a lazy parameter that holds nothing yet."""
-    return isinstance(value, torch.Tensor) and not is_lazy(value)
+    kind = type(value)  # isinstance() would ask a proxy, which may raise
+    return issubclass(kind, torch.Tensor) and not issubclass(kind, _LAZY)
 
 
 def walk_leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
-    """Yield whatever in `value` is no container, with its path; each container is entered once."""
+    """Yield each tensor, and whatever names parameters, with its path; enter a container once."""
     entered: dict[int, object] = {}  # holds what it names, since an id is used again
     pending = [(path, value)]
     while pending:
         path, value = pending.pop()
-        children = children_of(value)
-        if children is None:
+        if is_tensor(value) or has_parameters(value):
             yield path, value
         elif id(value) not in entered:
             entered[id(value)] = value
-            pending += [(path + step, child) for step, child in reversed(children)]
+            pending += [(path + step, child) for step, child in reversed(children_of(value))]
 
 
 def leaves(values: Iterable[object]) -> Iterator[Any]:
     """Yield what `walk_leaves` yields, without the paths, in another order, and in less time."""
     entered: dict[int, object] = {}
-    pending = list(values)
+    pending: list[Any] = list(values)
     while pending:
         value = pending.pop()
-        if isinstance(value, torch.Tensor) or type(value) in ATOMS or has_parameters(value):
-            yield value
+        kind = type(value)
+        if kind in ATOMS or id(value) in entered:
             continue
-        if id(value) in entered:
+        if issubclass(kind, torch.Tensor):
+            if not issubclass(kind, _LAZY):
+                yield value
+            continue
+        if kind not in _PLAIN and has_parameters(value):
+            yield value
             continue
         entered[id(value)] = value
-        if isinstance(value, tuple | list):
-            pending += value
-        elif type(value) is dict:
-            pending += value.values()
-        elif (children := children_of(value)) is None:
-            yield value
+        if issubclass(kind, tuple | list) and kind.__iter__ in _ITERATORS:
+            pending += () if only_atoms(value) else value
+        elif kind is dict:
+            pending += () if only_atoms(value.values()) else value.values()
         else:
-            pending += [child for _, child in children]
+            pending += [child for _, child in children_of(value)]
+
+
+def only_atoms(values: Collection[object]) -> bool:
+    """Tell whether `values` are many and need no look, at a hundredth of the cost of looking."""
+    return len(values) > _FEW and ATOMS.issuperset(map(type, values))
 
 
 def replace_tensors(
     value: Any,  # noqa: ANN401 - any nesting
     replace: Callable[[torch.Tensor], torch.Tensor],
-    replaced: dict[int, tuple[Any, Any]] | None = None,
 ) -> Any:  # noqa: ANN401 - as the value
     """Return `value` with each tensor passed through `replace`; what does not change is kept.
 
@@ -126,60 +154,109 @@ def replace_tensors(
         Batch True False
         ```
     """
-    replaced = {} if replaced is None else replaced
-    if id(value) not in replaced:
-        replaced[id(value)] = value, value  # a container that holds itself goes on to hold itself
-        replaced[id(value)] = value, _replaced(value, replace, replaced)
+    replaced: dict[int, tuple[Any, Any]] = {}
+    pending: list[tuple[Any, list[tuple[str, Any]] | None]] = [(value, None)]
+    while pending:
+        current, children = pending.pop()
+        if children is not None:  # all of them are replaced by now
+            new = [replaced[id(child)][1] for _, child in children]
+            replaced[id(current)] = current, _with_children(current, children, new)
+        elif id(current) not in replaced:
+            # A container that holds itself goes on to hold itself.
+            replaced[id(current)] = current, replace(current) if is_tensor(current) else current
+            if children := children_of(current):
+                pending.append((current, children))
+                pending += [(child, None) for _, child in reversed(children)]
     return replaced[id(value)][1]
 
 
-def _replaced(
-    value: Any,  # noqa: ANN401 - any nesting
-    replace: Callable[[torch.Tensor], torch.Tensor],
-    replaced: dict[int, tuple[Any, Any]],
-) -> Any:  # noqa: ANN401 - as the value
-    if isinstance(value, torch.Tensor):
-        return replace(value) if is_tensor(value) else value
-    old = [child for _, child in children_of(value) or ()]
-    new = [replace_tensors(child, replace, replaced) for child in old]
-    unchanged = all(before is after for before, after in zip(old, new, strict=True))
-    return value if unchanged else _rebuild(value, new)
-
-
 def has_parameters(value: object) -> bool:
-    """Tell whether `value` is a module, or anything else that names its parameters as one does."""
-    return callable(getattr(value, "named_parameters", None)) and not isinstance(value, type)
+    """Tell whether `value` is a module, or anything else that names its parameters as one does.
+
+    A stand-in that answers to any name does not: what it answers is no method.
+    """
+    try:
+        named_parameters = getattr(value, "named_parameters", None)
+    except Exception:  # noqa: BLE001 - a proxy may raise anything
+        return False
+    return type(named_parameters) in _METHODS and not isinstance(value, type)
 
 
-def children_of(value: Any) -> list[tuple[str, Any]] | None:  # noqa: ANN401 - any nesting
-    """List how the path goes on (`.h`, `[0]`, `["op"]`), and to what; None for no container."""
-    if type(value) in ATOMS or isinstance(value, torch.Tensor) or has_parameters(value):
-        return None
+def children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nesting
+    """List how the path goes on (`.h`, `[0]`, `["op"]`), and to what; nothing for no container.
+
+    What raises when it is looked at, as a proxy of nothing does, is no container: it is passed on.
+
+    Examples:
+        ```python
+        import weakref
+
+        import torch
+        from tamiyo_rl.contract.nesting import children_of
+
+        layer = torch.nn.Linear(2, 2)
+        proxy = weakref.proxy(layer)
+        del layer
+        print(children_of(proxy), children_of({"mask": None, 3: (1, 2)}))
+        ```
+
+        ```text
+        [] [('["mask"]', None), ('[3]', (1, 2))]
+        ```
+    """
+    try:
+        return _children_of(value)
+    except Exception:  # noqa: BLE001 - whatever it raises, it is not ours to answer for
+        return []
+
+
+def _children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nesting
+    if type(value) in ATOMS or is_tensor(value) or has_parameters(value):
+        return []
+    if type(value) is dict and only_atoms(value.values()):
+        return []
     if isinstance(value, Mapping):
         return [(f'["{k}"]' if isinstance(k, str) else f"[{k!r}]", v) for k, v in value.items()]
     if isinstance(value, tuple | list | deque):
-        fields = getattr(value, "_fields", ())
-        named = [f".{name}" for name in fields] if len(fields) == len(value) else None
-        return list(zip(named or [f"[{i}]" for i in range(len(value))], value, strict=True))
-    names = _attribute_names(value)
-    if names is None:
-        return None
-    return [(f".{name}", getattr(value, name)) for name in names if hasattr(value, name)]
+        return [] if only_atoms(value) else _items_of(value)
+    found = [(f".{name}", _attribute(value, name)) for name in _attribute_names(value)]
+    return [(step, child) for step, child in found if child is not _MISSING]
 
 
-def _attribute_names(value: Any) -> list[str] | None:  # noqa: ANN401 - any nesting
-    """Name the attributes of a dataclass, an attrs class or a namespace; None for all else."""
+def _items_of(value: Sequence[Any]) -> list[tuple[str, Any]]:
+    fields = getattr(value, "_fields", ())
+    named = [f".{name}" for name in fields] if len(fields) == len(value) else None
+    return list(zip(named or [f"[{i}]" for i in range(len(value))], value, strict=True))
+
+
+def _attribute(value: Any, name: str) -> Any:  # noqa: ANN401 - any attribute
+    try:
+        return getattr(value, name)
+    except Exception:  # noqa: BLE001 - a property or a proxy may raise anything
+        return _MISSING
+
+
+def _attribute_names(value: Any) -> list[str]:  # noqa: ANN401 - any nesting
+    """Name the attributes of a dataclass, an attrs class or a namespace; none for all else."""
     if isinstance(value, type):
-        return None
+        return []
     if dataclasses.is_dataclass(value):
         return [field.name for field in dataclasses.fields(value)]
     if isinstance(value, SimpleNamespace):
         return list(vars(value))
-    attributes = getattr(type(value), "__attrs_attrs__", None)
-    return attributes and [attribute.name for attribute in attributes]
+    return [attribute.name for attribute in getattr(type(value), "__attrs_attrs__", ())]
 
 
-def _rebuild(value: Any, children: list[Any]) -> Any:  # noqa: ANN401 - any nesting
+def _with_children(
+    value: Any,  # noqa: ANN401 - any nesting
+    children: list[tuple[str, Any]],
+    new: list[Any],
+) -> Any:  # noqa: ANN401 - as the value
+    unchanged = all(old is child for (_, old), child in zip(children, new, strict=True))
+    return value if unchanged else _rebuild(value, [step for step, _ in children], new)
+
+
+def _rebuild(value: Any, steps: list[str], children: list[Any]) -> Any:  # noqa: ANN401 - any nesting
     if isinstance(value, tuple):
         return _rebuild_tuple(value, children)
     if isinstance(value, Mapping):
@@ -190,8 +267,8 @@ def _rebuild(value: Any, children: list[Any]) -> Any:  # noqa: ANN401 - any nest
         for index, child in enumerate(children):
             rebuilt[index] = child
     else:
-        for (path, _), child in zip(children_of(value) or (), children, strict=True):
-            object.__setattr__(rebuilt, path[1:], child)  # frozen ones too
+        for step, child in zip(steps, children, strict=True):
+            object.__setattr__(rebuilt, step[1:], child)  # frozen ones too
     return rebuilt
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch.nn.parameter import is_lazy
 
-from tamiyo_rl.contract.nesting import has_parameters, is_tensor, leaves
+from tamiyo_rl.contract.nesting import HasParameters, is_tensor, leaves
 
 
 def all_ordinary(values: Iterable[object]) -> bool:
     """Tell whether no tensor in any nesting of `values` is or was an inference tensor.
 
-    Of modules the parameters count alone.
+    Of modules only the parameters count, and of these only those that require grad.
 
     Examples:
         ```python
@@ -31,22 +32,60 @@ def all_ordinary(values: Iterable[object]) -> bool:
         ```
     """
     for leaf in leaves(values):
-        if is_tensor(leaf):
+        if isinstance(leaf, torch.Tensor):
             if leaf.is_inference():
                 return False
-        elif has_parameters(leaf) and not all(is_trackable(p) for _, p in leaf.named_parameters()):
+        elif not _is_ordinary(leaf):
             return False
     return True
 
 
+def _is_ordinary(owner: HasParameters) -> bool:
+    try:
+        return all(is_trackable(p) or not p.requires_grad for _, p in owner.named_parameters())
+    except Exception:  # noqa: BLE001 - it names no parameters after all; see parameters_of()
+        return False
+
+
+def parameters_of(owner: Any) -> dict[str, torch.Tensor] | None:  # noqa: ANN401 - whatever has the attribute
+    """Return the parameters that an owner names; None if what it names are not parameters.
+
+    Lazy parameters, which hold nothing yet, are left out.
+
+    Examples:
+        ```python
+        import weakref
+
+        import torch
+        from tamiyo_rl.contract.ordinary import parameters_of
+
+        layer = torch.nn.Linear(2, 2)
+        proxy = weakref.proxy(layer)
+        print(list(parameters_of(proxy)))
+        del layer
+        print(parameters_of(proxy))
+        ```
+
+        ```text
+        ['weight', 'bias']
+        None
+        ```
+    """
+    try:
+        named = dict(owner.named_parameters())
+    except Exception:  # noqa: BLE001 - a stand-in or a proxy may have any attribute
+        return None
+    return {name: p for name, p in named.items() if is_tensor(p)}
+
+
 def any_requires_grad(values: object) -> bool:
     """Tell whether a tensor in any nesting of `values` requires grad."""
-    return any(is_tensor(leaf) and leaf.requires_grad for leaf in leaves([values]))
+    return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves([values]))
 
 
 def is_trackable(parameter: torch.Tensor) -> bool:
     """Tell whether autograd can track writes, as it cannot if inference mode made the tensor."""
     try:
-        return is_lazy(parameter) or (parameter._version >= 0 and not parameter.is_inference())  # noqa: SLF001 - torch has no public name for it
-    except RuntimeError:
-        return False
+        return parameter._version >= 0 and not parameter.is_inference()  # noqa: SLF001 - torch has no public name for it
+    except (RuntimeError, ValueError):
+        return is_lazy(parameter)  # it holds nothing yet

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,15 +18,20 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.weak import WeakIdKeyDictionary, WeakTensorKeyDictionary
 
+from tamiyo_rl.contract.graph import shares_storage, storage_of
 from tamiyo_rl.contract.nesting import walk_tensors
+from tamiyo_rl.contract.wording import and_more, shortened
 
 _MESSAGES = (
     "Inference tensors cannot be saved for backward",
     "Inplace update to inference tensor outside InferenceMode",
 )
-_LIBRARIES = (torch.__name__, __name__.partition(".")[0])
+_PACKAGES = (torch.__name__, __name__.partition(".")[0])
+_STANDARD = (sysconfig.get_path("stdlib"), "<frozen ")
+_INSTALLED = {"site-packages", "dist-packages"}
+_VIEWS_AT_EACH_END, _ARGUMENTS = 3, 8  # that a note tells
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,25 @@ class _Travel:
     """Where a tensor was made, and the views since; text only, so it keeps nothing alive."""
 
     made: str
-    views: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+    between: int = 0
+
+    def then(self, step: str) -> _Travel:
+        """Return this travel with one more view; of many, those in the middle are counted."""
+        if len(self.first) < _VIEWS_AT_EACH_END:
+            return replace(self, first=(*self.first, step))
+        last = (*self.last, step)
+        dropped = max(0, len(last) - _VIEWS_AT_EACH_END)
+        return replace(self, last=last[dropped:], between=self.between + dropped)
 
     def __str__(self) -> str:
-        return "\n    ".join([f"made {self.made}", *(f"then {view}" for view in self.views)])
+        between = [f"then by {self.between:,} more views"] if self.between else []
+        first, last = ([f"then {step}" for step in steps] for steps in (self.first, self.last))
+        return "\n    ".join([self.made, *first, *between, *last])
+
+
+_UNSEEN = _Travel("trace_crossings() did not see it made")
 
 
 @contextmanager
@@ -49,7 +70,10 @@ def trace_crossings() -> Iterator[None]:
     and the views since. It is for debugging: each operation of PyTorch in the context costs a
     Python call. It keeps no tensor alive, and costs nothing outside.
 
-    A tensor made before the context was entered is named, but not its line.
+    A line is the user's own: the innermost that is neither the standard library's nor that of an
+    installed package. A tensor whose making was not seen is named, but no line of it: it was made
+    before the context was entered, in another thread, or in a function that `torch.compile`
+    compiled. Compiled functions run as they do outside.
 
     Examples:
         ```python
@@ -67,17 +91,17 @@ def trace_crossings() -> Iterator[None]:
         ```
 
         ```text
-        torch.lstm() was given inference tensors at contract/trace.py:64 in <module>
+        torch.lstm() was given inference tensors at contract/trace.py:88 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][0] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:62 in <module>
+            made by torch.zeros() at contract/trace.py:86 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.__getitem__() at contract/trace.py:64 in <module>
+            then by torch.Tensor.__getitem__() at contract/trace.py:88 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][1] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:62 in <module>
+            made by torch.zeros() at contract/trace.py:86 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.detach() at contract/trace.py:64 in <module>
+            then by torch.Tensor.detach() at contract/trace.py:88 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
         ```
     """
@@ -88,8 +112,8 @@ def trace_crossings() -> Iterator[None]:
 def travel_of(tensor: torch.Tensor) -> str | None:
     """Return where `tensor` was made and how it came here; None where no tracer saw it."""
     for mode in torch.overrides._get_current_function_mode_stack():  # noqa: SLF001 - no public name
-        if isinstance(mode, _Tracer) and tensor in mode.travels:
-            return str(mode.travels[tensor])
+        if isinstance(mode, _Tracer) and (travel := mode.travel_of(tensor)) is not _UNSEEN:
+            return str(travel)
     return None
 
 
@@ -98,7 +122,8 @@ class _Tracer(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.travels = WeakTensorKeyDictionary()
+        self._travels = WeakTensorKeyDictionary()
+        self._births = WeakIdKeyDictionary()  # by storage: a parameter takes over that of a clone
 
     def __torch_function__(
         self,
@@ -107,6 +132,8 @@ class _Tracer(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the operation returns
+        if torch.compiler.is_compiling():  # the compiler traces this method too
+            return func(*args, **(kwargs or {}))
         arguments = {f"[{i}]": value for i, value in enumerate(args)} | dict(kwargs or {})
         try:
             result = func(*args, **(kwargs or {}))
@@ -114,34 +141,45 @@ class _Tracer(TorchFunctionMode):
             if str(error).startswith(_MESSAGES):
                 error.add_note(self._note(func, arguments))
             raise
-        self._follow(func, arguments, result)
+        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - what looks is not looked at
+            self._follow(func, arguments, result)
         return result
+
+    def travel_of(self, tensor: torch.Tensor) -> _Travel:
+        """Return the travel of a tensor, as far as it was seen."""
+        travel = self._travels.get(tensor)
+        return travel or self._births.get(storage_of(tensor), _UNSEEN)  # type: ignore[no-any-return]  # the dictionary is untyped
 
     def _note(self, func: Callable[..., Any], arguments: Mapping[str, object]) -> str:
         """Name the operation, where it was called, and each inference tensor it was given."""
         lines = [f"{_name(func)}() was given inference tensors at {_caller()}"]
-        for path, tensor in _inference_tensors(arguments):
-            travel = self.travels.get(tensor, "made before trace_crossings() began")
-            lines.append(f"  argument {path} {list(tensor.shape)}\n    {travel}")
-        return "\n".join(lines)
+        given = list(_inference_tensors(arguments))
+        for path, tensor in given[:_ARGUMENTS]:
+            travel = self.travel_of(tensor)
+            lines.append(f"  argument {shortened(path)} {list(tensor.shape)}\n    {travel}")
+        others = and_more(len(given) - _ARGUMENTS)
+        return "\n".join([*lines, *([f" {others}"] if others else [])])
 
     def _follow(
         self, func: Callable[..., Any], arguments: Mapping[str, object], result: object
     ) -> None:
         """Remember each inference tensor among the results: as made here, or as a view."""
         for _, tensor in _inference_tensors({"": result}):
-            if tensor not in self.travels:
-                self.travels[tensor] = self._travel(func, arguments, tensor)
+            if tensor not in self._travels:
+                self._travels[tensor] = self._travel(func, arguments, tensor)
 
     def _travel(
         self, func: Callable[..., Any], arguments: Mapping[str, object], tensor: torch.Tensor
     ) -> _Travel:
         step = f"by {_name(func)}() at {_caller()}"
+        if func is torch.Tensor.__deepcopy__:
+            arguments = {"[0]": arguments["[0]"]}  # the other is a memo, which holds the copy now
         for _, source in _inference_tensors(arguments):
-            if source in self.travels and _shares_storage(source, tensor):
-                travel: _Travel = self.travels[source]
-                return replace(travel, views=(*travel.views, step))
-        return _Travel(step)
+            if source is tensor:
+                return self.travel_of(source)
+            if shares_storage(source, tensor):
+                return self.travel_of(source).then(step)
+        return self._births.setdefault(storage_of(tensor), _Travel(f"made {step}"))  # type: ignore[no-any-return]  # the dictionary is untyped
 
 
 def _inference_tensors(values: Mapping[str, object]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -151,43 +189,35 @@ def _inference_tensors(values: Mapping[str, object]) -> Iterator[tuple[str, torc
                 yield path, tensor
 
 
-def _shares_storage(source: torch.Tensor, tensor: torch.Tensor) -> bool:
-    """Tell whether one is a view of the other, or both of a third.
-
-    Examples:
-        ```python
-        import torch
-        from tamiyo_rl.contract.trace import _shares_storage
-
-        one = torch.eye(2)
-        print(_shares_storage(one, one[0]), _shares_storage(one, one.clone()))
-        print(_shares_storage(one, one.to_sparse()))
-        ```
-
-        ```text
-        True False
-        False
-        ```
-    """
-    try:
-        return source.untyped_storage() is tensor.untyped_storage()
-    except NotImplementedError:  # sparse, opaque and vmapped tensors have none
-        return False
-
-
 def _name(func: Callable[..., Any]) -> str:
     return str(resolve_name(func) or getattr(func, "__name__", func))
 
 
 def _caller() -> str:
-    """Name the innermost line that is neither PyTorch's nor ours, and quote it."""
-    frame: FrameType = sys._getframe(1)  # noqa: SLF001 - the documented way to walk a stack
-    while _package(frame) in _LIBRARIES and frame.f_back is not None:
-        frame = frame.f_back
+    """Name the user's innermost line, and quote it."""
+    frame = _users_frame()
     path, line = Path(frame.f_code.co_filename), frame.f_lineno
     code = linecache.getline(str(path), line, frame.f_globals).strip()
     place = f"{'/'.join(path.parts[-2:])}:{line} in {frame.f_code.co_qualname}"
     return f"{place}\n        {code}" if code else place
+
+
+def _users_frame() -> FrameType:
+    """Return the innermost frame of no library, or else the innermost that is not PyTorch's."""
+    frames = [f for f in _stack() if _package(f) not in _PACKAGES] or list(_stack())
+    return next((f for f in frames if not _is_of_library(f)), frames[0])
+
+
+def _stack() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to walk a stack
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_of_library(frame: FrameType) -> bool:
+    path = frame.f_code.co_filename
+    return path.startswith(_STANDARD) or not _INSTALLED.isdisjoint(Path(path).parts)
 
 
 def _package(frame: FrameType) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tamiyo_rl.contract.audit import audit_gradients
+from tamiyo_rl.contract.audit import audit_backward, audit_gradients
 from tamiyo_rl.contract.consistency import check_consistency, check_ratio
 from tamiyo_rl.contract.guard import ContractError
 from tamiyo_rl.policy.protocol import EvalResult, PolicyBundle
@@ -124,12 +124,26 @@ class PPOUpdater:
         self.optimizer.step()
 
     def _audit_once(self, loss: PPOLoss, batch: RolloutBatch) -> None:
-        """Audit the first loss whose rows start an episode: only those use the initial state."""
+        """Audit the first loss whose rows start an episode: only those use the initial state.
+
+        Where its graph hides parameters, audit the gradients just before the optimizer's step.
+        """
         if self._audited or not batch.plan.episode_starts.any():
             return
         terms = {"policy": loss.policy, "value": loss.value, "entropy": loss.entropy}
-        audit_gradients(terms, self.bundle, optimizer=self.optimizer).raise_if_broken()
-        self._audited = True
+        report = audit_gradients(terms, self.bundle, optimizer=self.optimizer)
+        report.raise_if_broken()
+        self._audited = not report.opaque
+        if report.opaque:
+            self._audit_before_step()
+
+    def _audit_before_step(self) -> None:
+        def audit(*_: object) -> None:
+            hook.remove()
+            audit_backward(self.bundle).raise_if_broken()
+            self._audited = True
+
+        hook = self.optimizer.register_step_pre_hook(audit)
 
     def _check_consistency(self, evaluation: EvalResult, batch: RolloutBatch) -> None:
         """Check that training computes what the rollout stored, before the first step (C7)."""

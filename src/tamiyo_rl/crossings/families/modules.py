@@ -100,7 +100,7 @@ def encoder_data_copied(lab: Lab) -> Terms:
     return plain(lab)
 
 
-@crossing("fine", "breach", "guard", reference=_freeze_encoder)
+@crossing("fine", "correct", reference=_freeze_encoder)
 def frozen_encoder_inside(lab: Lab) -> Terms:
     """A frozen encoder made inside: a linear probe on it trains."""
     lab.policy.encoder = _copied(lab.policy.encoder).requires_grad_(requires_grad=False)
