@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 Envs = VectorEnv[Any, Any, Any]
 Flags = NDArray[np.bool_]
 DECLARE = 'envs.metadata = {**envs.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}'
+REWARDED_RESET = (
+    "rewards: expected 0 at a step that only resets, as AutoresetMode.NEXT_STEP says, got another "
+    "reward; it is not trained on\n  do: return 0 there; or, if the environments reset in the same "
+    f"step, declare it: {DECLARE}"
+)
 
 
 class Autoreset(NamedTuple):
@@ -57,14 +62,12 @@ class Autoreset(NamedTuple):
         if (rows & ended).any():
             raise ValueError(_more_than_reset("the end of an episode", rows & ended))
         rewarded = rows & (rewards != 0)
-        if rewarded.any():
-            self._doubt(_more_than_reset(f"a reward of {rewards[rewarded][0]}", rewarded))
-
-    def _doubt(self, message: str) -> None:
+        if not rewarded.any():
+            return
         if not self.is_declared:
-            raise ValueError(message)
+            raise ValueError(_more_than_reset(f"a reward of {rewards[rewarded][0]}", rewarded))
         if self.keeps_rewards:
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(REWARDED_RESET, stacklevel=3)
 
 
 def autoreset_of(envs: Envs) -> Autoreset:
