@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,10 +149,38 @@ class EnvironmentStepper:
         return saved
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned; it must hold the state of the environments."""
+        """Load what `state_dict` returned; it must hold the state of the environments.
+
+        Raises:
+            ValueError: If it is of other environments.
+        """
         steps, masks, ended = (decode(state[name]) for name in ("steps", "masks", "_ended"))
+        if np.shape(ended) != self._ended.shape:
+            expected, got = list(self._ended.shape), list(np.shape(ended))
+            raise ValueError(f'state["_ended"]: expected shape {expected}, got {got}.')
         restore_environment(self.envs, state["environments"])
         self._accept(steps, masks, ended)
+
+    @contextmanager
+    def unchanged_on_error(self) -> Iterator[None]:
+        """Put the environments back where they were if the block raises.
+
+        Environments whose state is not data stay where the block left them, and cannot be stepped
+        on before a reset.
+        """
+        was_current = self.is_current
+        try:
+            before = environment_state(self.envs)
+        except NotPlainError:
+            yield
+            return
+        try:
+            yield
+        except Exception:
+            restore_environment(self.envs, before)
+            if was_current:
+                self._known_calls = self._counter.calls
+            raise
 
     def step(self, actions: HeadTensors) -> EnvironmentStep:
         """Take one step in every environment.
