@@ -125,8 +125,13 @@ class RolloutCollector:
     ) -> tuple[torch.Tensor, HiddenState, torch.Tensor]:
         """Return the features, hidden state and starts of a state, of the shapes of the own."""
         features = _like(self._features, state["features"], "features")
-        parts = zip(self.hidden, state["hidden"], strict=True)
-        hidden = HiddenState(*(_like(own, part, "hidden") for own, part in parts))
+        parts = state["hidden"]
+        if len(parts) != len(self.hidden):
+            raise ValueError(
+                f'state["hidden"]: expected {len(self.hidden)} tensors, got {len(parts)}.'
+            )
+        own = zip(self.hidden, parts, strict=True)
+        hidden = HiddenState(*(_like(mine, part, "hidden") for mine, part in own))
         return features, hidden, _like(self.starts, state["starts"], "starts")
 
     def collect(self) -> None:

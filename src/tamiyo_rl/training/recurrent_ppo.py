@@ -164,7 +164,7 @@ class RecurrentPPO:
         self._require_same_training(state)
         own, steps = state["processes"][rank()], _require_steps(state["steps"])
         self.bundle.load_state_dict(state["policy"])
-        self.updater.load_state_dict(state["updater"])
+        self._load_updater(state["updater"])
         set_random_state(own["random"])
         saved = all("environments" in part["collector"]["stepper"] for part in state["processes"])
         seed = None if saved else self.config.seed + steps
@@ -172,6 +172,14 @@ class RecurrentPPO:
         self.collector.load_state_dict(own["collector"], seed=seed)
         set_random_state(own["random"])  # again: environments may have drawn from it
         self.steps, self._is_seeded = steps, True
+
+    def _load_updater(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.updater.load_state_dict(state)
+        except ValueError as error:  # PyTorch's own names nothing
+            raise ValueError(
+                f'state["updater"]: expected what its state_dict() returned, got {error}.'
+            ) from error
 
     def _require_same_training(self, state: Mapping[str, Any]) -> None:
         own = asdict(self.config) | {"processes": world_size()}
