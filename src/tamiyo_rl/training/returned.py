@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tamiyo_rl.policy.inputs import describe
 
 KEYS = "action_mask", "final_obs"  # all that is read of an info
+SQUARES_THAT_FIT = 1e76  # no number whose square is in such a sum is too large for float32
 
 
 def require_items(method: str, returned: object, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -128,6 +129,8 @@ def require_finite(name: str, values: NDArray[Any], step: int, environment: int 
 
 def not_float32(values: NDArray[Any]) -> tuple[int, ...] | None:
     """Return the place of the first number that is not finite in float32; None if all are."""
+    if values.dtype == np.float64 and np.vdot(values, values) < SQUARES_THAT_FIT:
+        return None  # several times faster than to look at each number
     with np.errstate(over="ignore"):
         finite = np.isfinite(values.astype(np.float32, copy=False))
     return None if finite.all() else tuple(np.argwhere(~finite)[0].tolist())
