@@ -7,7 +7,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers.vector import DictInfoToList
 
 from tamiyo_rl import LSTMPolicyBundle
@@ -151,6 +152,7 @@ def test_a_step_of_four_items_is_named() -> None:
             lambda info: info | {"final_obs": np.full((3, 2), 1e300)},
             r'^info\["final_obs"\]: .* of float32, got 1e\+300 from environment 1 at step 3',
         ),
+        (lambda info: info | {"final_obs": 3}, r'^info\["final_obs"\]: expected shape \[B, 2\]'),
     ],
 )
 def test_a_final_observation_that_cannot_be_read_is_named(
@@ -158,6 +160,48 @@ def test_a_final_observation_that_cannot_be_read_is_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         play(Changed("info", change, AutoresetMode.SAME_STEP))
+
+
+class Batched(VectorEnv[Any, Any, Any]):
+    """Truncates each episode at its second step, and batches the parts of what it shows."""
+
+    single_observation_space = gymnasium.spaces.Dict(
+        room=gymnasium.spaces.Discrete(9),
+        place=gymnasium.spaces.Tuple([gymnasium.spaces.Box(0, 9, (2,))]),
+    )
+    single_action_space = gymnasium.spaces.Discrete(2)
+    num_envs, time = 3, 0
+
+    def __init__(self) -> None:
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.time = 0
+        return self.observe(), {}
+
+    def step(self, actions: Any) -> Any:
+        self.time += 1
+        ended = np.full(3, self.time == 2)
+        info = {"final_obs": self.observe()} if ended.all() else {}
+        self.time %= 2
+        return self.observe(), np.zeros(3), ~ended & ended, ended, info
+
+    def observe(self) -> Any:
+        place = np.full((3, 2), self.time, dtype=np.float32)
+        return {"room": np.array([0, 1, 2]) + self.time, "place": (place,)}
+
+
+def test_final_observations_of_a_batched_dict_are_read() -> None:
+    envs = Batched()
+    stepper = EnvironmentStepper(envs)
+    stepper.reset(seed=0)
+    assert stepper.step(LEFT).final_features is None
+    final = stepper.step(LEFT).final_features
+    assert final is not None
+    envs.time = 2
+    assert final.equal(stepper.spaces.features(envs.observe()))
 
 
 class Nested(gymnasium.Env[Any, Any]):

@@ -29,6 +29,7 @@ from tamiyo_rl.training.returned import (
     require_items,
 )
 
+FINAL = 'info["final_obs"]'
 RESET_ITEMS = "observations", "info"
 STEP_ITEMS = "observations", "rewards", "terminated", "truncated", "info"
 
@@ -283,7 +284,7 @@ class EnvironmentStepper:
                     f"at step {step}, got none\n  do: return it, as AutoresetMode.SAME_STEP says"
                 )
             observation = batch_of_one(given[row])
-            final[row] = self._features(observation, step, 'info["final_obs"]', row)[0]
+            final[row] = self._features(observation, step, FINAL, row)[0]
         return final
 
     def _final_observations(self, info: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any space
@@ -292,10 +293,10 @@ class EnvironmentStepper:
         if final is None:
             return [None] * num_envs
         if not isinstance(final, np.ndarray | list):
-            final = list(iterate(self.envs.observation_space, final))
+            self.spaces.columns(final, FINAL, num_envs=num_envs)
+            return list(iterate(self.envs.observation_space, final))
         if len(final) != num_envs:
             raise ValueError(
-                f'info["final_obs"]: expected {num_envs} rows, one for each environment, got '
-                f"{len(final)}."
+                f"{FINAL}: expected {num_envs} rows, one for each environment, got {len(final)}."
             )
         return final
