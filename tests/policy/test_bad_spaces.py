@@ -169,7 +169,7 @@ def test_actions(space: Space, data: st.DataObject, rows: int) -> None:
 
 
 def check_actions(adapter: SpaceAdapter, by_head: Any) -> None:
-    actions = result_or_our_error(lambda: adapter.actions(by_head), ["by_head"])
+    actions = result_or_our_error(lambda: adapter.actions(by_head), ["actions"])
     rows = 0 if actions is None else len(next(iter(by_head.values())))
     assert not rows or batch_space(adapter.action_space, rows).contains(actions)
 

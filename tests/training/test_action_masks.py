@@ -166,6 +166,7 @@ def test_an_environment_without_a_mask_allows_everything() -> None:
         (np.ones(2), r"expected shape \[2, 3\]"),
         (np.ones((3, 3)), "expected (shape|0 or 1)"),
         (np.full((2, 3), 2), "expected 0 or 1 for each action, got .*2"),
+        (np.array([None] * 3), "expected 0 or 1 for each action"),
         (np.full((2, 3), np.nan), "expected 0 or 1 for each action, got .*nan"),
         ("all", "expected 0 or 1"),
         ([[1], [1, 2]], "expected 0 or 1"),

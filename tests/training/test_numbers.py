@@ -1,6 +1,7 @@
 """Numbers that hold: NaN stops at once, half precision trains, normalisation can be left out."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,10 @@ def test_the_environment_and_the_step_are_named_and_nothing_is_half_done(
     for _ in range(4):
         trainer.collector._collect_step()
     before = snapshot(trainer)
-    name = where.removeprefix("final ")
-    message = rf"{name}: expected finite numbers, got {value} from environment 1 at step 5\n  do:"
+    name = 'info\\["final_obs"\\]' if where == "final observations" else where
+    message = (
+        rf"^{name}: expected finite numbers of float32, got {value} from environment 1 at step 5"
+    )
     with pytest.raises(ValueError, match=message):
         trainer.collector._collect_step()
     assert snapshot(trainer) == before
@@ -82,14 +85,16 @@ def test_the_environment_and_the_step_are_named_and_nothing_is_half_done(
 
 def test_a_training_stops_at_a_reward_that_is_no_number() -> None:
     trainer = make_trainer(Faulty("rewards", math.nan, AutoresetMode.NEXT_STEP))
-    with pytest.raises(ValueError, match="rewards: expected finite numbers, got nan"):
+    with pytest.raises(ValueError, match="rewards: expected finite numbers of float32, got nan"):
         next(trainer.train())
 
 
 def test_an_evaluation_stops_at_an_observation_that_is_no_number() -> None:
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=8)
     envs = Faulty("observations", math.nan, AutoresetMode.NEXT_STEP)
-    with pytest.raises(ValueError, match="observations: expected finite numbers, got nan from env"):
+    with pytest.raises(
+        ValueError, match="observations: expected finite numbers of float32, got nan from env"
+    ):
         evaluate_policy(bundle, envs, FeatureNormalizer(2))
     assert bundle.training
 
@@ -123,14 +128,6 @@ def test_bundles_of_other_types_train(dtype: torch.dtype) -> None:
     reports = list(RecurrentPPO(make_envs(num_envs=8), bundle, config).train())
     assert len(reports) == 2
     assert {parameter.dtype for parameter in bundle.parameters()} == {dtype}
-
-
-def test_a_reward_too_large_for_the_buffer_is_named() -> None:
-    envs = Faulty("rewards", 1e300, AutoresetMode.NEXT_STEP)
-    with pytest.raises(
-        ValueError, match="rewards: expected finite numbers, got inf in environment 1"
-    ):
-        next(make_trainer(envs, normalize_rewards=False).train())
 
 
 def test_features_and_rewards_pass_unchanged_where_normalisation_is_off() -> None:
@@ -180,3 +177,34 @@ def test_a_state_that_does_not_fit_changes_nothing(name: str, value: Any) -> Non
     with pytest.raises(ValueError, match=rf'state\["{name}"\]: expected'):
         normalizer.load_state_dict(state)
     assert str(normalizer.state_dict()) == before
+
+
+@pytest.mark.parametrize("value", [-1e155, 1e39, np.inf, np.nan])
+def test_what_would_overflow_the_statistics_is_refused_and_not_taken_in(value: float) -> None:
+    scaler, normalizer = RewardScaler(3, 0.9), FeatureNormalizer(2)
+    never, ones = np.zeros(3, dtype=bool), torch.ones(3, 2, dtype=torch.float64)
+    before = str(scaler.state_dict()), str(normalizer.state_dict())
+    message = rf"expected finite numbers of float32, got {re.escape(str(value))} at index"
+    with pytest.raises(ValueError, match=rf"^rewards: {message} \[2\]"):
+        scaler(np.array([1, 2, value]), never, ~never)
+    with pytest.raises(ValueError, match=rf"^features: {message} \[0, 0\]"):
+        normalizer.update(ones * value)
+    assert (str(scaler.state_dict()), str(normalizer.state_dict())) == before
+
+
+def test_the_largest_numbers_of_float32_keep_the_statistics_finite() -> None:
+    envs = Faulty("rewards", -3e38, AutoresetMode.NEXT_STEP)
+    trainer = make_trainer(envs, gamma=1.0, total_steps=72)
+    assert len(list(trainer.train())) == 3
+    trainer.collector.reward_scaler.load_state_dict(trainer.collector.reward_scaler.state_dict())
+
+
+@pytest.mark.parametrize("value", [1e155, -1e300])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_training_names_a_huge_reward_as_it_came(value: float, normalize: bool) -> None:
+    trainer = make_trainer(
+        Faulty("rewards", value, AutoresetMode.NEXT_STEP), normalize_rewards=normalize
+    )
+    message = rf"^rewards: expected finite numbers of float32, got {re.escape(str(value))} from "
+    with pytest.raises(ValueError, match=f"{message}environment 1 at step 5"):
+        next(trainer.train())

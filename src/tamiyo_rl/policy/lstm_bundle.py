@@ -77,8 +77,8 @@ class LSTMPolicyBundle(NetworkHolder):
         num_lstm_layers: Stacked layers of the LSTM.
         learn_initial_hidden: Whether the initial state is learned; else it is zeros.
         encoder: Maps `[N, F]` to `[N, E]`, before the LSTM; None passes the features on.
-        validate: Whether to read values (range, NaN, masks). Shapes, dtypes and devices are
-            always checked. On CUDA, reading values waits for the device.
+        validate: Whether to read values (range, NaN, masks, what the encoder returns). Shapes,
+            dtypes and devices are always checked. On CUDA, reading values waits for the device.
 
     Raises:
         TypeError: If a flag is not a bool, or a head is not named by a string.
@@ -396,6 +396,8 @@ class LSTMPolicyBundle(NetworkHolder):
         hidden: HiddenState | None,
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
+        if self._module.validate != self.validate:
+            self._module.validate = self.validate
         try:
             logits, value, state = self.network(features, hidden, starts)
         except RuntimeError:  # looked at only then: a rollout takes many steps

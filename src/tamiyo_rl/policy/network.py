@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -15,8 +17,9 @@ class FactoredRecurrentActorCritic(nn.Module):
     """Encoder, LSTM, and linear heads for the policy and the value.
 
     It is unguarded: what it is given goes straight to PyTorch. `LSTMPolicyBundle` is the checked
-    way to it. `forward` is the only way that training takes to the parameters, so that wrappers
-    such as `DistributedDataParallel` see every call.
+    way to it, and sets `validate` to have NaN and infinity from the encoder refused. `forward` is
+    the only way that training takes to the parameters, so that wrappers such as
+    `DistributedDataParallel` see every call.
 
     Args:
         feature_dim: Features of one step, F.
@@ -40,6 +43,8 @@ class FactoredRecurrentActorCritic(nn.Module):
         [2, 7, 5] [2, 7] [1, 2, 8]
         ```
     """
+
+    validate = False
 
     def __init__(  # noqa: PLR0913 - what a recurrent actor-critic is made of
         self,
@@ -92,6 +97,9 @@ class FactoredRecurrentActorCritic(nn.Module):
         hidden: HiddenState | None,
         episode_starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
+        # NaN would spread to the rows behind it in the same lane; features were looked at already.
+        if self.validate and not isinstance(self.encoder, nn.Identity):
+            require_finite_encoding(encoded)
         outputs, to_batch, state = self.core.forward_in_lanes(encoded, hidden, episode_starts)
         # Two products: in one, a loss on the value alone would seem to reach the policy's head.
         logits, value = (to_batch(head(outputs)) for head in (self.policy_head, self.value_head))
@@ -103,6 +111,24 @@ class FactoredRecurrentActorCritic(nn.Module):
             self.policy_head.weight.mul_(0.01)
         nn.init.zeros_(self.policy_head.bias)
         nn.init.zeros_(self.value_head.bias)
+
+
+def require_finite_encoding(encoded: torch.Tensor) -> None:
+    """Raise where the encoder returned NaN or infinity, naming the row and the step.
+
+    Args:
+        encoded: `[B, T, E]`.
+    """
+    if encoded.is_meta or math.isfinite(encoded.detach().sum().item()):
+        return
+    wrong = (~encoded.isfinite()).nonzero().tolist()
+    if wrong:  # else the sum overflowed
+        row, step, column = wrong[0]
+        raise ValueError(
+            f"encoder: expected to return finite numbers, got {encoded[row, step, column].item()} "
+            f"for row {row} at step {step}. Look for a logarithm, a root or a division of its "
+            "features."
+        )
 
 
 def encoded_dim(encoder: nn.Module, feature_dim: int) -> int:

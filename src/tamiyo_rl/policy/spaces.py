@@ -78,10 +78,45 @@ class SpaceAdapter:
             ValueError: If a part has another shape than its space, or an index is not in it; if
                 this machine has no such device.
         """
-        columns = _columns(self.observation_space, observations, "observations")
-        _require_same_rows(columns)
-        parts = list(columns.values())
-        features = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
+        return self.join(self.columns(observations), device)
+
+    def columns(
+        self,
+        observations: Any,  # noqa: ANN401 - as the environment gives them
+        name: str = "observations",
+        *,
+        num_envs: int | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Flatten each part of a batch of observations, in its own dtype, `[B, n]` by its path.
+
+        Args:
+            observations: What a vector environment returns.
+            name: Of the observations, as the errors name them.
+            num_envs: Rows that they must have, B; None for any.
+
+        Raises:
+            TypeError: If a part of the observations is missing, or is no array of numbers.
+            ValueError: If a part has another shape than its space, or an index is not in it.
+        """
+        columns = _columns(self.observation_space, observations, name)
+        _require_same_rows(columns, num_envs)
+        return columns
+
+    def join(
+        self, columns: Mapping[str, NDArray[Any]], device: torch.device | str | None = None
+    ) -> torch.Tensor:
+        """Join what `columns` returned to float32 features `[B, F]`.
+
+        Args:
+            columns: The features of each part, `[B, n]`.
+            device: Where the features go; None for PyTorch's default device.
+
+        Raises:
+            ValueError: If this machine has no such device.
+        """
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+            parts = list(columns.values())
+            features = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         try:
             return torch.as_tensor(features, device=device or torch.get_default_device())
         except Exception as error:
@@ -89,11 +124,12 @@ class SpaceAdapter:
                 f"device: expected a device of this machine, got {device!r}."
             ) from error
 
-    def actions(self, by_head: Mapping[str, torch.Tensor]) -> Any:  # noqa: ANN401 - as the environment takes them
+    def actions(self, actions: Mapping[str, torch.Tensor], *, num_envs: int | None = None) -> Any:  # noqa: ANN401 - as the environment takes them
         """Convert a batch of actions by head to the format that the vector environment takes.
 
         Args:
-            by_head: What `get_action` returned as `.action`.
+            actions: What `get_action` returned as `.action`.
+            num_envs: Rows that they must have, B; None for any.
 
         Raises:
             TypeError: If an action is no tensor of integers.
@@ -101,9 +137,9 @@ class SpaceAdapter:
                 `[B]` or is out of range.
         """
         indices: dict[str, NDArray[Any]] = {}
-        rows: dict[str, int | None] = {"batch": None}
-        for name, action in require_heads("by_head", by_head, self.action_dims).items():
-            path = f'by_head["{name}"]'
+        rows = {"batch": num_envs}
+        for name, action in require_heads("actions", actions, self.action_dims).items():
+            path = f'actions["{name}"]'
             rows["batch"] = require_shape(path, action, rows).shape[0]
             values = _host_values(path, action)
             indices[name] = _indices(path, values, 0, self.action_dims[name])
@@ -184,13 +220,15 @@ def _indices(
     return values.astype(np.int64) - first
 
 
-def _require_same_rows(columns: Mapping[str, NDArray[Any]]) -> None:
-    (first, column), *others = columns.items()
-    for path, other in others:
-        if len(other) != len(column):
-            raise ValueError(
-                f"{path}: expected {len(column)} rows as {first} has, got {len(other)}."
-            )
+def _require_same_rows(columns: Mapping[str, NDArray[Any]], num_envs: int | None) -> None:
+    first = next(iter(columns))
+    expected = f"{num_envs} rows, one for each environment"
+    if num_envs is None:
+        num_envs = len(columns[first])
+        expected = f"{num_envs} rows as {first} has"
+    for path, column in columns.items():
+        if len(column) != num_envs:
+            raise ValueError(f"{path}: expected {expected}, got {len(column)}.")
 
 
 def _one_hot(indices: NDArray[Any], sizes: ArrayLike) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -13,8 +13,10 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from tamiyo_rl.policy.spaces import SpaceAdapter
+from tamiyo_rl.training.returned import as_rows, batch_of_one, read_info
 
 Masks = NDArray[np.bool_]
+Rows = Sequence[int]  # numbers of the environments
 METHOD = "action_masks"
 
 
@@ -49,19 +51,22 @@ class ActionMasks:
         self._sizes = SpaceAdapter(envs.single_observation_space, self._space).action_dims
         self._has_method = _has_method(envs.unwrapped)
 
-    def read(self, info: Mapping[str, Any]) -> Masks | None:
+    def read(self, info: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Masks | None:
         """Return the masks of the next action, `[B, actions]`; None if there are none.
 
         Args:
-            info: What `reset` or `step` returned. An environment without a mask allows all.
+            info: What `reset` or `step` returned: a dict, or a list with a dict for each
+                environment. An environment without a mask allows all.
 
         Raises:
+            TypeError: If `info` is neither.
             ValueError: If a mask has another shape or other values, naming what came.
         """
+        info, rows = read_info(info, self._num_envs), range(self._num_envs)
         if "action_mask" in info:
-            return _part(self._space, info, "action_mask", self._num_envs, "info")
+            return _part(self._space, info, "action_mask", rows, "info")
         if self._has_method:
-            return _flat(self._space, self._call_method(), self._num_envs, f"{METHOD}()")
+            return _flat(self._space, self._call_method(), rows, f"{METHOD}()")
         return None
 
     def all_valid(self) -> Masks:
@@ -77,7 +82,7 @@ class ActionMasks:
 
     def _call_method(self) -> Any:  # noqa: ANN401 - any nesting
         envs: Any = self._envs.unwrapped
-        return getattr(envs, METHOD)() if hasattr(envs, METHOD) else _rows(envs.call(METHOD))
+        return getattr(envs, METHOD)() if hasattr(envs, METHOD) else as_rows(envs.call(METHOD))
 
 
 def _has_method(envs: Any) -> bool:  # noqa: ANN401 - only some vector environments have call()
@@ -86,23 +91,26 @@ def _has_method(envs: Any) -> bool:  # noqa: ANN401 - only some vector environme
 
 
 def _part(
-    space: gymnasium.Space[Any], masks: Mapping[str, Any], key: str, num_envs: int, path: str
+    space: gymnasium.Space[Any], masks: Mapping[str, Any], key: str, rows: Rows, path: str
 ) -> Masks:
     """Return one entry; Gymnasium says under `_key` which environments gave it."""
-    flat = _flat(space, masks.get(key), num_envs, f'{path}["{key}"]')
+    flat = _flat(space, masks.get(key), rows, f'{path}["{key}"]')
     given = masks.get(f"_{key}")
     return flat if given is None else flat | ~np.asarray(given, dtype=np.bool_)[:, None]
 
 
-def _flat(space: gymnasium.Space[Any], masks: Any, num_envs: int, path: str) -> Masks:  # noqa: ANN401 - any nesting
-    """Return `[B, actions]`, true where an action is valid."""
-    if isinstance(masks, np.ndarray) and masks.dtype == object:
-        return np.concatenate([_flat(space, _batch_of_one(mask), 1, path) for mask in masks])
+def _flat(space: gymnasium.Space[Any], masks: Any, rows: Rows, path: str) -> Masks:  # noqa: ANN401 - any nesting
+    """Return `[B, actions]` for the environments of these numbers, true where one is valid."""
+    if isinstance(masks, np.ndarray) and masks.dtype == object and masks.shape == (len(rows),):
+        own = zip(rows, masks, strict=True)
+        return np.concatenate([_flat(space, batch_of_one(m), [row], path) for row, m in own])
     if isinstance(masks, Mapping) and isinstance(space, spaces.Dict):
-        parts = [_part(sub, masks, key, num_envs, path) for key, sub in space.items()]
+        parts = [_part(sub, masks, key, rows, path) for key, sub in space.items()]
         return np.concatenate(parts, axis=1)
-    shape = num_envs, _num_actions(space)
-    return np.ones(shape, dtype=np.bool_) if masks is None else _checked(masks, shape, path)
+    size = _num_actions(space)
+    if masks is None:
+        return np.ones((len(rows), size), dtype=np.bool_)
+    return _checked(masks, rows, size, path)
 
 
 def _num_actions(space: gymnasium.Space[Any]) -> int:
@@ -112,34 +120,24 @@ def _num_actions(space: gymnasium.Space[Any]) -> int:
     return int(np.sum(sizes))
 
 
-def _rows(masks: tuple[Any, ...]) -> NDArray[np.object_]:
-    """Keep the masks of each environment apart, whatever their nesting."""
-    rows = np.empty(len(masks), dtype=object)
-    rows[:] = masks
-    return rows
-
-
-def _batch_of_one(mask: Any) -> Any:  # noqa: ANN401 - any nesting
-    if isinstance(mask, Mapping):
-        return {key: _batch_of_one(part) for key, part in mask.items()}
-    if isinstance(mask, tuple):
-        return tuple(_batch_of_one(part) for part in mask)
-    return None if mask is None else np.asarray(mask)[None]
-
-
-def _checked(masks: Any, shape: tuple[int, int], path: str) -> Masks:  # noqa: ANN401 - any nesting
+def _checked(masks: Any, rows: Rows, size: int, path: str) -> Masks:  # noqa: ANN401 - any nesting
     try:
-        flat = _side_by_side(masks, shape[0])
+        flat = _side_by_side(masks, len(rows))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected 0 or 1 for each action, got {masks!r}.") from error
-    if flat.shape != shape:
+    if flat.shape != (len(rows), size):
         raise ValueError(
-            f"{path}: expected shape {list(shape)}, the actions of all heads in each environment, "
-            f"got {list(flat.shape)}."
+            f"{path}: expected shape {[len(rows), size]}, the actions of all heads in each "
+            f"environment, got {list(flat.shape)}."
         )
     valid: Masks = flat == 1
-    if not (valid | (flat == 0)).all():
-        raise ValueError(f"{path}: expected 0 or 1 for each action, got {flat[~valid][0]!r}.")
+    wrong = np.argwhere(~valid & (flat != 0))
+    if wrong.size:
+        row, index = wrong[0].tolist()
+        raise ValueError(
+            f"{path}: expected 0 or 1 for each action, got {flat[row].tolist()[index]} from "
+            f"environment {rows[row]} at index {index}."
+        )
     return valid
 
 

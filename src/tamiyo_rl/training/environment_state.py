@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from tamiyo_rl.training.call_counter import CountedMethod
 from tamiyo_rl.training.plain_data import NotPlainError, decode, encode
 
 Layer = gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | gymnasium.Space[Any]
@@ -23,6 +24,7 @@ CONSTANTS = (
     types.MethodType,
     types.ModuleType,
     functools.partial,
+    CountedMethod,
     type,
     Enum,
     EnvSpec,

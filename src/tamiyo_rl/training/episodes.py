@@ -57,8 +57,19 @@ class EpisodeStatistics:
         return {name: encode(value) for name, value in vars(self).items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned."""
-        vars(self).update({name: decode(state[name]) for name in vars(self)})
+        """Load what `state_dict` returned.
+
+        Raises:
+            ValueError: If it is of another number of environments; nothing changes then.
+        """
+        loaded = {name: decode(state[name]) for name in vars(self)}
+        for name in ("_return", "_length"):
+            expected, got = self._return.shape, np.shape(loaded[name])
+            if got != expected:
+                raise ValueError(
+                    f'state["{name}"]: expected shape {list(expected)}, got {list(got)}.'
+                )
+        vars(self).update(loaded)
 
 
 def _mean(values: deque[float]) -> float:

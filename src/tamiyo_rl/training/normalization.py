@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tamiyo_rl.policy.inputs import require_positive, require_shape
 from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.distributed import gather_rows
+from tamiyo_rl.training.returned import not_float32
 
 CLIP = 10.0
 EPSILON = 1e-8
@@ -51,14 +52,14 @@ class FeatureNormalizer:
 
         Raises:
             TypeError: If they are not a tensor.
-            ValueError: If they have another shape, or are not finite; nothing is taken in then.
+            ValueError: If they have another shape, or are not finite in float32; nothing is taken
+                in then.
         """
         checked = self._checked(features)
         if checked.is_meta or not len(checked):
             raise ValueError(f"features: expected rows with values, got {features!r}.")
         values = checked.detach().cpu().double().numpy()
-        if not np.isfinite(values).all():
-            raise ValueError("features: expected finite numbers, got NaN or inf.")
+        _require_float32("features", values)
         if self.enabled:
             self._statistics.update(gather_rows(values))
 
@@ -144,14 +145,13 @@ class RewardScaler:
 
         Raises:
             TypeError: If an argument holds something else than numbers or flags.
-            ValueError: If an argument has another shape, or a reward is not finite; nothing is
-                taken in then.
+            ValueError: If an argument has another shape, or a reward is not finite in float32;
+                nothing is taken in then.
         """
         shape = self._returns.shape
         numbers = _array("rewards", rewards, shape, "fiu")
         flags = _array("ended", ended, shape, "b"), _array("valid", valid, shape, "b")
-        if not np.isfinite(numbers).all():
-            raise ValueError("rewards: expected finite numbers, got NaN or inf.")
+        _require_float32("rewards", numbers)
         return self._scaled(numbers, *flags) if self.enabled else numbers
 
     def _scaled(
@@ -177,6 +177,16 @@ class RewardScaler:
         returns = _entry(state, "returns", self._returns.shape)
         _load(self._statistics, state)
         self._returns = returns
+
+
+def _require_float32(name: str, values: NDArray[Any]) -> None:
+    """Raise unless the numbers are finite in float32: the squares of larger ones overflow."""
+    place = not_float32(values)
+    if place is not None:
+        raise ValueError(
+            f"{name}: expected finite numbers of float32, got {values[place]} at index "
+            f"{list(place)}."
+        )
 
 
 def _state(statistics: RunningMeanStd) -> dict[str, Any]:

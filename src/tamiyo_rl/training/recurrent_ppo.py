@@ -15,7 +15,7 @@ from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.training.checks import require_fit
 from tamiyo_rl.training.collection import RolloutCollector
 from tamiyo_rl.training.diagnostics import UpdateReport, explained_variance, hidden_staleness
-from tamiyo_rl.training.distributed import gather_to_first, rank, world_size
+from tamiyo_rl.training.distributed import gather_to_first, largest_of_processes, rank, world_size
 from tamiyo_rl.training.normalization import FeatureNormalizer
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.random_state import random_state, seed_generators, set_random_state
@@ -78,7 +78,7 @@ class RecurrentPPO:
         self.collector = RolloutCollector(envs, bundle, self.buffer, config)
         self.updater = PPOUpdater(bundle, config)
         self.steps = 0
-        self._begun = False
+        self._is_seeded = False
 
     @property
     def normalizer(self) -> FeatureNormalizer:
@@ -97,12 +97,19 @@ class RecurrentPPO:
     def train(self) -> Iterator[UpdateReport]:
         """Train for as many whole rollouts as `total_steps` holds, yielding a report after each.
 
-        After `load_state_dict` the training goes on from there.
+        After `load_state_dict` the training goes on from there. Called again after an error, or
+        after somebody else has reset or stepped the environments, it begins new episodes.
+
+        Raises:
+            ContractError: If an invariant breaks, saying which.
+            ValueError: If the environments return what cannot be read, naming it; if somebody else
+                has reset or stepped them between two updates.
         """
-        if not self._begun:
+        if not self._is_seeded:
             seed_generators(self.config.seed)
-            self.collector.begin()
-            self._begun = True
+            self._is_seeded = True
+        if largest_of_processes(float(not self.collector.can_go_on)):
+            self.collector.begin(self.config.seed + self.steps)
         before, began = self.steps, time.perf_counter()
         while self.steps < self.total_steps:
             remaining = 1.0 - self.steps / self.total_steps
@@ -135,26 +142,44 @@ class RecurrentPPO:
                 processes.
 
         Raises:
-            ValueError: If it does not fit, naming what.
+            ValueError: If it does not fit, naming what. Environments whose state is not data are
+                reset, if all else fits and their own reset fails.
         """
-        self._require_same_training(state)
         parts = (self.bundle, self.updater, *self.collector.statistics.values())
-        before = deepcopy([part.state_dict() for part in parts])
+        before, generators = deepcopy([part.state_dict() for part in parts]), random_state()
         try:
             self._load(state)
-        except Exception:
+        except Exception as error:
             for part, saved in zip(parts, before, strict=True):
                 part.load_state_dict(saved)
-            raise
+            set_random_state(generators)
+            if isinstance(error, ValueError):
+                raise
+            raise ValueError(
+                "state: expected what state_dict() of such a trainer returned, got "
+                f"{type(error).__name__}: {error}."
+            ) from error
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        own = state["processes"][rank()]
+        self._require_same_training(state)
+        own, steps = state["processes"][rank()], _require_steps(state["steps"])
         self.bundle.load_state_dict(state["policy"])
-        self.updater.load_state_dict(state["updater"])
-        steps = int(state["steps"])
-        self.collector.load_state_dict(own["collector"], seed=self.config.seed + steps)
+        self._load_updater(state["updater"])
         set_random_state(own["random"])
-        self.steps, self._begun = steps, True
+        saved = all("environments" in part["collector"]["stepper"] for part in state["processes"])
+        seed = None if saved else self.config.seed + steps
+        # The environments last: those in other processes cannot be put back.
+        self.collector.load_state_dict(own["collector"], seed=seed)
+        set_random_state(own["random"])  # again: environments may have drawn from it
+        self.steps, self._is_seeded = steps, True
+
+    def _load_updater(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.updater.load_state_dict(state)
+        except ValueError as error:  # PyTorch's own names nothing
+            raise ValueError(
+                f'state["updater"]: expected what its state_dict() returned, got {error}.'
+            ) from error
 
     def _require_same_training(self, state: Mapping[str, Any]) -> None:
         own = asdict(self.config) | {"processes": world_size()}
@@ -214,3 +239,9 @@ class RecurrentPPO:
                 f"num_minibatches: expected a divisor of the {rows} rows, got "
                 f"{self.config.num_minibatches}."
             )
+
+
+def _require_steps(steps: object) -> int:
+    if type(steps) is not int or steps < 0:
+        raise ValueError(f"steps: expected an int of at least 0, got {steps!r}.")
+    return steps

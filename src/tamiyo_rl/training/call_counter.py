@@ -1,0 +1,53 @@
+"""Counting the calls of a vector environment, so that nobody steps it unnoticed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from gymnasium.vector import VectorEnv
+
+
+class CountedMethod:
+    """A method that counts its calls; a deep copy of its environment counts its own.
+
+    Args:
+        method: The method.
+    """
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, method)
+        self._method, self.calls = method, 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
+        """Call the method."""
+        self.calls += 1
+        return self._method(*args, **kwargs)
+
+
+class CallCounter:
+    """Counts who resets or steps a vector environment, through whichever wrapper.
+
+    Nothing in Gymnasium's interface tells how far an environment is. So `reset` and `step` of the
+    innermost environment are replaced, on that object alone, by methods that count and do the same.
+
+    Args:
+        envs: The vector environment.
+    """
+
+    def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
+        self._methods = [_counted(envs.unwrapped, name) for name in ("reset", "step")]
+
+    @property
+    def calls(self) -> int:
+        """Calls of anybody so far."""
+        return sum(method.calls for method in self._methods)
+
+
+def _counted(envs: VectorEnv[Any, Any, Any], name: str) -> CountedMethod:
+    method = getattr(envs, name)
+    if not isinstance(method, CountedMethod):
+        method = CountedMethod(method)
+        setattr(envs, name, method)
+    return method
