@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 
 import torch
 from rich.console import Console
-from rich.padding import Padding
 
 from tamiyo_rl.contract.audit import audit_gradients
 from tamiyo_rl.contract.guard import InferenceTensorWarning
@@ -65,4 +65,6 @@ def _show_audit(
 
 
 def _quote(console: Console, text: str) -> None:
-    console.print(Padding(text, (0, 0, 0, 4), style="yellow"), highlight=False, markup=False)
+    """Print a text indented, with its lines as they are: a pipe has no width."""
+    quoted = textwrap.indent(text, "    ")
+    console.print(quoted, style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -46,19 +46,20 @@ class ForkServer:
         self._server.kill()
         self._server.communicate()
 
-    def run(self, *arguments: str, folder: Path, file_size: int = -1) -> Finished:
+    def run(self, *arguments: str, folder: Path, file_size: int = -1, stdout: str = "") -> Finished:
         """Run `tamiyo-rl` to its end."""
-        self.start(*arguments, folder=folder, file_size=file_size)
+        self.start(*arguments, folder=folder, file_size=file_size, stdout=stdout)
         return self.wait()
 
-    def start(self, *arguments: str, folder: Path, file_size: int = -1) -> int:
+    def start(self, *arguments: str, folder: Path, file_size: int = -1, stdout: str = "") -> int:
         """Start `tamiyo-rl` in a folder, and return the process's id.
 
-        `file_size` is the largest that a file may become, -1 for any.
+        `file_size` is the largest that a file may become, -1 for any. Standard output goes to
+        `stdout`; by default it is seen with the errors.
         """
         assert self._server.stdin is not None
         self._output = folder.parent / f"{folder.name}-{OUTPUT}"
-        request = [arguments, str(folder), str(self._output), file_size]
+        request = [arguments, str(folder), str(self._output), file_size, stdout]
         self._server.stdin.write(json.dumps(request) + "\n")
         return self._read()
 
@@ -71,7 +72,7 @@ class ForkServer:
         return int(self._server.stdout.readline())
 
 
-def _run(arguments: list[str], folder: str, output: str, file_size: int) -> None:
+def _run(arguments: list[str], folder: str, output: str, file_size: int, stdout: str) -> None:
     import resource  # noqa: PLC0415 - POSIX alone has it, as it has fork
 
     from tamiyo_rl.cli import main  # noqa: PLC0415 - the server has imported it
@@ -79,6 +80,9 @@ def _run(arguments: list[str], folder: str, output: str, file_size: int) -> None
     with Path(output).open("wb", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    if stdout:
+        with Path(stdout).open("wb", buffering=0) as file:
+            os.dup2(file.fileno(), 1)
     os.chdir(folder)
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     main(arguments)

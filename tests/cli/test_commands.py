@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,19 +13,12 @@ import torch
 
 from tamiyo_rl.training import load_policy
 from tamiyo_rl.training.checkpoint import read_checkpoint
-from tamiyo_rl.training.run_files import RunFolder, read_log
+from tamiyo_rl.training.run_files import RunFolder
+from tamiyo_rl.training.run_log import read_log
 from tests.cli.fork_server import Finished, ForkServer
+from tests.cli.tiny import ENDLESS, TINY, contents, files
 
 SHORT = ("--total-steps", "2100", "--epochs", "1", "--hidden-dim", "8")
-TINY = (
-    *("--num-envs", "4", "--num-steps", "8", "--sequence-length", "4", "--num-minibatches", "2"),
-    *("--epochs", "1", "--hidden-dim", "8", "--total-steps", "320"),
-    *("--checkpoint-every", "5"),
-)
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_train_then_evaluate_from_a_shell(tmp_path: Path) -> None:
@@ -43,6 +35,7 @@ def test_train_then_evaluate_from_a_shell(tmp_path: Path) -> None:
     assert "\x1b" not in trained.stdout
     run = RunFolder(tmp_path / "runs" / "a")
     assert files(run.path) == {
+        ".lock",
         "config.json",
         "log.csv",
         "learning_curve.png",
@@ -61,6 +54,7 @@ def test_train_then_evaluate_from_a_shell(tmp_path: Path) -> None:
     assert evaluated.returncode == 0, evaluated.stderr
     assert "mean return of 5 episodes:" in evaluated.stdout
     assert "not solved: 475" in evaluated.stdout
+    assert "with the most probable actions; the learning curve shows sampled" in evaluated.stdout
 
 
 def test_the_config_says_what_was_run_with_what(server: ForkServer, tmp_path: Path) -> None:
@@ -80,24 +74,30 @@ def test_tour_shows_the_warning_and_the_error(server: ForkServer, tmp_path: Path
 
 
 BAD = [
-    (["evaluate", "absent"], "run: expected a folder with a config.json, got absent"),
-    (["evaluate", "absent", "--episodes", "0"], "episodes: expected an int of at least 1"),
-    (["train", "--num-envs", "0"], "num_envs: expected an int of at least 1"),
-    (["train", "--hidden-dim", "0"], "hidden_dim: expected an int of at least 1"),
-    (["train", "--total-steps", "9"], "total_steps: expected at least the 1024 steps"),
-    (["train", "--gamma", "2"], "gamma: expected a number from 0 to 1"),
-    (["train", "--learning-rate", "nan"], "learning_rate: expected a number positive"),
-    (["train", "--learning-rate", "-1"], "learning_rate: expected a number positive"),
-    (["train", "--num-minibatches", "3"], "num_minibatches: expected a divisor"),
-    (["train", "--checkpoint-every", "0"], "checkpoint_every: expected an int of at least 1"),
-    (["train", "--keep-checkpoints", "0"], "keep_checkpoints: expected an int of at least 1"),
-    (["train", "--env", "Nothing-v3"], "env_id: expected an environment that Gymnasium can make"),
-    (["train", "--env", "Pendulum-v1"], "env_id: expected supported spaces, got 'Pendulum-v1'"),
+    (["evaluate", "absent"], "absent: expected the folder of a run, got no config.json in it"),
+    (["evaluate", "absent", "--episodes", "0"], "--episodes: expected an int of at least 1"),
+    (["evaluate", "absent", "--num-envs", "0"], "--num-envs: expected an int of at least 1"),
+    (["evaluate", "absent", "--max-steps", "0"], "--max-steps: expected an int of at least 1"),
+    (["evaluate", "taken"], "taken: expected a saved policy, got a damaged or foreign file"),
+    (["train", "--num-envs", "0"], "--num-envs: expected an int of at least 1"),
+    (["train", "--hidden-dim", "0"], "--hidden-dim: expected an int of at least 1"),
+    (["train", "--total-steps", "9"], "--total-steps: expected at least the 32 steps"),
+    (["train", "--gamma", "2"], "--gamma: expected a number from 0 to 1"),
+    (["train", "--learning-rate", "nan"], "--learning-rate: expected a number positive"),
+    (["train", "--learning-rate", "-1"], "--learning-rate: expected a number positive"),
+    (["train", "--num-minibatches", "3"], "--num-minibatches: expected a divisor"),
+    (["train", "--checkpoint-every", "0"], "--checkpoint-every: expected an int of at least 1"),
+    (["train", "--keep-checkpoints", "0"], "--keep-checkpoints: expected an int of at least 1"),
+    (["train", "--env", "Nothing-v3"], "--env: expected an environment that Gymnasium can make"),
+    (["train", "--env", "nowhere:A-v0"], "--env: expected a module that can be imported before"),
+    (["train", "--env", "Pendulum-v1"], "--env: expected supported spaces, got 'Pendulum-v1'"),
     (["train", "taken"], "taken"),
     (["train", "taken/below"], "taken"),
-    (["train", "--resume", "absent"], "run: expected a folder with a config.json, got absent"),
-    (["train", "--resume", "taken"], "run: expected a folder with a config.json, got taken"),
-    (["train", "--num-envs", "many"], "num-envs"),
+    (["train", "--resume", "absent"], "absent: expected the folder of a run, got no config.json"),
+    (["train", "--resume", "taken"], "taken: expected the folder of a run, got no config.json"),
+    (["train", "--num-envs", "many"], "num-envs: expected a whole number, got many"),
+    (["train", "--total-steps", "1.5"], "total-steps: expected a whole number, got 1.5"),
+    (["train", "--total-steps", "inf"], "total-steps: expected a whole number, got inf"),
     pytest.param(
         ["train", "--device", "cuda"],
         "device: expected one that this machine has, got cuda:0 of 0",
@@ -114,48 +114,34 @@ def test_bad_input_exits_with_2_and_says_why(
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "taken").write_text("a file")
-    finished = server.run(*arguments, folder=folder)
+    command, *rest = arguments
+    tiny = TINY if command == "train" else ()  # a check that fails to refuse trains no minutes
+    finished = server.run(command, *tiny, *rest, folder=folder)
     assert finished.status == 2
     assert message in finished.output
     assert "Traceback" not in finished.output
     assert files(folder) == {"taken"}
 
 
-@pytest.fixture(scope="module")
-def trained(server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a tiny run, once."""
-    folder = tmp_path_factory.mktemp("trained")
-    finished = server.run("train", "a", *TINY, folder=folder)
-    assert finished.status == 0, finished.output
-    return folder / "a"
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> RunFolder:
-    """Give a copy of a tiny run."""
-    shutil.copytree(trained, tmp_path / "a")
-    return RunFolder(tmp_path / "a")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a"], "run: expected a folder without a run, got a, which holds one"),
-        (["--resume", "a", "--env", "CartPole-v1"], "env: expected 'tamiyo-rl/PositionOnly"),
-        (["--resume", "a", "--seed", "1"], "seed: expected 0 as the run in a has, got 1"),
-        (["--resume", "a", "--overwrite"], "resume: expected the folder of a run alone"),
-        (["b", "--resume", "a"], "resume: expected the folder of a run alone"),
+        (["a"], "a: expected a folder without a run, got the folder of one"),
+        (["--resume", "a", "--env", "CartPole-v1"], "--env: expected 'tamiyo-rl/PositionOnly"),
+        (["--resume", "a", "--seed", "1"], "--seed: expected 0 as the run in a has, got 1"),
+        (["--resume", "a", "--overwrite"], "--resume: expected only the folder of a run"),
+        (["b", "--resume", "a"], "--resume: expected only the folder of a run"),
     ],
     ids=lambda value: str(value)[:60],
 )
 def test_a_run_is_neither_overwritten_nor_resumed_as_another(
     arguments: list[str], message: str, server: ForkServer, run: RunFolder
 ) -> None:
-    before = {name: (run.path / name).read_bytes() for name in files(run.path)}
-    finished = server.run("train", *arguments, folder=run.path.parent)
+    before = contents(run.path)
+    finished = server.run("train", *TINY, *arguments, folder=run.path.parent)
     assert finished.status == 2
     assert message in finished.output
-    assert {name: (run.path / name).read_bytes() for name in files(run.path)} == before
+    assert contents(run.path) == before
 
 
 def test_overwrite_replaces_the_run_and_nothing_else(server: ForkServer, run: RunFolder) -> None:
@@ -234,7 +220,9 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_good_checkpoint(
     assert all(again[name].equal(parameter) for name, parameter in parameters.items())
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_finishes_the_update_saves_and_stops(
     number: signal.Signals, status: int, server: ForkServer, tmp_path: Path
 ) -> None:
@@ -249,7 +237,7 @@ def test_a_signal_finishes_the_update_saves_and_stops(
 
 
 def stop_after_first_update(number: signal.Signals, server: ForkServer, folder: Path) -> Finished:
-    process = server.start("train", "a", *TINY, "--total-steps", "3200000", folder=folder)
+    process = server.start("train", "a", *TINY, *ENDLESS, folder=folder)
     while not read_log(folder / "a" / "log.csv"):
         time.sleep(0.01)
     os.kill(process, number)

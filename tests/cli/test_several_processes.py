@@ -75,9 +75,10 @@ def test_another_number_of_processes_is_named(of_two: RunFolder, server: ForkSer
 
 
 def test_environments_that_cannot_be_shared_out_are_named(tmp_path: Path) -> None:
-    group = start_group("tamiyo_rl", "train", str(tmp_path / "run"), "--num-envs", "3")
+    settings = (*SMALL, "--total-steps", "960", "--num-envs", "3")
+    group = start_group("tamiyo_rl", "train", str(tmp_path / "run"), *settings)
     output, _ = group.communicate(timeout=60)
     assert group.returncode == 1
-    assert "num_envs: expected a multiple of the 2 processes, got 3" in output
+    assert "--num-envs: expected a multiple of the 2 processes, got 3" in output
     assert "Traceback (most recent call last):\n  File" not in output.split("tamiyo-rl:")[0]
     assert not (tmp_path / "run").exists()

@@ -103,18 +103,63 @@ def test_the_newest_ones_are_kept(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) == tmp_path / names[-1]
 
 
+def test_what_was_just_written_stays_and_is_the_newest(tmp_path: Path) -> None:
+    longer = make_trainer(make_envs(num_envs=4))
+    for _ in longer.train():
+        save_checkpoint(tmp_path, longer, keep=2)
+    shorter = _begun()
+    for keep in (2, 1):
+        path = save_checkpoint(tmp_path, shorter, keep=keep)
+        assert path.exists()
+        assert newest_checkpoint(tmp_path) == path
+        assert len(list(tmp_path.iterdir())) == keep
+
+
+@pytest.mark.parametrize("keep", [0, -1, "3", 2.5, True, None])
+def test_a_number_to_keep_below_one_is_named(keep: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="keep: expected an int of at least 1, got"):
+        save_checkpoint(tmp_path, _begun(), keep=keep)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_str_is_a_path(tmp_path: Path) -> None:
+    path = save_checkpoint(str(tmp_path), _begun())
+    assert newest_checkpoint(str(tmp_path)) == path
+    load_checkpoint(str(path), make_trainer(make_envs(num_envs=4)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda trainer: load_checkpoint(None, trainer), "path: expected a checkpoint, got None"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda trainer: load_checkpoint(7, trainer), "path: expected a path, got 7"),  # type: ignore[arg-type]  # as above
+        (lambda trainer: save_checkpoint(7, trainer), "folder: expected a path, got 7"),  # type: ignore[arg-type]  # as above
+        (lambda _: newest_checkpoint(None), "folder: expected a path, got None"),  # type: ignore[arg-type]  # as above
+        (lambda _: load_checkpoint("a", "b"), "trainer: expected a RecurrentPPO, got str"),  # type: ignore[arg-type]  # as above
+        (lambda _: save_checkpoint("a", "b"), "trainer: expected a RecurrentPPO, got str"),  # type: ignore[arg-type]  # as above
+    ],
+)
+def test_a_wrong_argument_is_named(call: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(make_trainer(make_envs(num_envs=4)))
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
         (lambda: make_trainer(make_envs(num_envs=4), gamma=0.5), "gamma: expected 0.99"),
-        (lambda: make_trainer(make_envs("CartPole-v1", 4)), "state_dict: expected"),
+        (lambda: make_trainer(make_envs("CartPole-v1", 4)), "envs: expected env=tamiyo-rl/Pos"),
+        (
+            lambda: make_trainer(make_envs("Acrobot-v1", 2)),  # its total_steps are others too
+            "envs: expected env=tamiyo-rl/PositionOnlyCartPole-v1 .* got Acrobot-v1",
+        ),
         (
             lambda: make_trainer(make_envs(num_envs=4, vectorization="sync")),
             "envs: expected the environments of the checkpoint",
         ),
-        (lambda: make_trainer(make_envs(num_envs=2), total_steps=384), "returns"),
+        (lambda: make_trainer(make_envs(num_envs=2), total_steps=384), "envs: expected num_envs=4"),
     ],
-    ids=["settings", "spaces", "environments", "number"],
+    ids=["settings", "spaces", "tasks", "environments", "number"],
 )
 def test_a_checkpoint_of_another_training_changes_nothing(
     other: Any, message: str, tmp_path: Path

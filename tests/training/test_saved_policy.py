@@ -101,3 +101,41 @@ def test_a_missing_encoder_is_named(tmp_path: Path) -> None:
     save_policy(tmp_path / "policy.pt", make_policy())
     with pytest.raises(ValueError, match=r"(?s)policy\.pt: expected a whole.*encoder="):
         load_policy(tmp_path / "policy.pt")
+
+
+def test_a_str_is_a_path(tmp_path: Path) -> None:
+    policy = make_policy()
+    save_policy(str(tmp_path / "policy.pt"), policy)
+    loaded = load_policy(str(tmp_path / "policy.pt"), encoder=torch.nn.Linear(3, 5))
+    assert loaded.bundle.feature_dim == 3
+
+
+@pytest.mark.parametrize(
+    ("policy", "got"),
+    [
+        (make_policy().bundle, r"got LSTMPolicyBundle\(\)\. Pass SavedPolicy\(bundle, "),
+        (None, r"got NoneType\(\)"),
+        (SavedPolicy(make_policy().bundle, None), r"got SavedPolicy\(LSTMPolicyBundle, NoneType"),  # type: ignore[arg-type]  # wrong on purpose
+    ],
+    ids=["bundle", "none", "no normalizer"],
+)
+def test_what_is_no_policy_is_named(policy: Any, got: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=f"policy: expected SavedPolicy.*{got}"):
+        save_policy(tmp_path / "policy.pt", policy)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"path": None}, TypeError, "path: expected a path, got None"),
+        ({"device": "tpu"}, ValueError, "device: expected one that this machine has, got 'tpu'"),
+        ({"device": None.__class__}, ValueError, "device: expected one that this machine has"),
+        ({"encoder": "linear"}, TypeError, "encoder: expected a torch.nn.Module, got str"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_the_file_is_read(
+    settings: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        load_policy(**({"path": "absent.pt"} | settings))

@@ -1,66 +1,93 @@
-"""The command `tamiyo-rl`: train, evaluate, verify, tour."""
+"""The command `tamiyo-rl`: train, evaluate, verify, tour; --version prints its version."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import fields
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
+from tamiyo_rl.cli.environments import find_modules_here
 from tamiyo_rl.cli.evaluate import Evaluate
+from tamiyo_rl.cli.numbers import WHOLE_NUMBERS
+from tamiyo_rl.cli.output import Output
 from tamiyo_rl.cli.tour import Tour
 from tamiyo_rl.cli.train import Train
 from tamiyo_rl.cli.verify import Verify
+from tamiyo_rl.contract.guard import ContractError
 from tamiyo_rl.training.distributed import LostProcessError
+from tamiyo_rl.training.ppo_config import PPOConfig
 
+COMMANDS: dict[str, Any] = {"train": Train, "evaluate": Evaluate, "verify": Verify, "tour": Tour}
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Tour, tyro.conf.subcommand("tour")]
 )
+OPTIONS = {
+    field.name: field.name
+    for settings in (Train, PPOConfig, Evaluate, Verify)
+    for field in fields(settings)
+    if field.name != "run"
+} | {"env_id": "env"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; bad input ends with a message and exit code 2.
+    """Run the command line; what goes wrong ends with a message and a status of its own.
 
     Args:
         arguments: What a shell would pass; None for those of this process.
     """
+    find_modules_here()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        command = parse(arguments)
-        if isinstance(command, Train) and command.resume is not None:
-            command = command.resumed(parse_train(arguments, command.saved()))
-        command(Console())
+        command = parse(given)
+        output: Any = Output(sys.stdout, needed=not isinstance(command, Train))
+        command(Console(file=output))
     except (ValueError, OSError, ImportError) as error:
-        _print_error(error)
-        sys.exit(2)
+        _end(error, status=2)
+    except ContractError as error:
+        _end(error, status=3)
     except LostProcessError as error:
-        _print_error(error)
-        sys.exit(1)
+        _end(error, status=1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
-def parse(arguments: Sequence[str] | None) -> Train | Evaluate | Verify | Tour:
+def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
     """Turn the arguments of the command into what it shall do.
 
     Args:
-        arguments: What a shell would pass; None for those of this process.
+        given: What a shell would pass.
     """
-    return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=arguments)
+    name = given[0] if given else ""
+    if name == "--version":
+        print(version("tamiyo-rl"))  # noqa: T201 - the answer
+        sys.exit()
+    if name not in COMMANDS:
+        return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=given)
+    command: Train | Evaluate | Verify | Tour = _parse_one(name, given[1:])
+    if isinstance(command, Train) and command.resume is not None:
+        return command.resumed(_parse_one(name, given[1:], default=command.saved()))
+    return command
 
 
-def parse_train(arguments: Sequence[str] | None, default: Train) -> Train:
-    """Turn the arguments of `tamiyo-rl train` into what it shall do.
-
-    Args:
-        arguments: As those of `parse`.
-        default: What is taken where they say nothing.
-    """
-    given = sys.argv[1:] if arguments is None else arguments
-    return tyro.cli(Train, prog="tamiyo-rl train", args=given[1:], default=default)
+def _parse_one(name: str, given: Sequence[str], default: Any = tyro.MISSING_NONPROP) -> Any:  # noqa: ANN401 - any command
+    """Parse the arguments of one command, so that an error names the help of that command."""
+    with WHOLE_NUMBERS:
+        return tyro.cli(COMMANDS[name], prog=f"tamiyo-rl {name}", args=given, default=default)
 
 
-def _print_error(error: Exception) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"tamiyo-rl: {error}", highlight=False, markup=False)
+def _end(error: Exception, *, status: int) -> None:
+    """Print an error by the option that was passed, and end."""
+    name, colon, rest = str(error).partition(":")
+    if colon and name in OPTIONS:
+        name = f"--{OPTIONS[name].replace('_', '-')}"
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(f"tamiyo-rl: {name}{colon}{rest}", highlight=False, markup=False)
+    sys.exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,6 +20,13 @@ LINES = 20
 def say(console: Console, line: str) -> None:
     """Print a line as it is: unbroken and without colours, for people and for programs."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def describe_return(episode_return: float) -> str:
+    """Describe the mean return of the episodes that ended; before the first one it is NaN."""
+    if math.isnan(episode_return):
+        return "no episode has ended yet"
+    return f"return {episode_return:.1f}"
 
 
 class Progress(Protocol):
@@ -68,7 +76,7 @@ class ProgressLines:
         speed = (report.steps - self._done) / (time.perf_counter() - self._begun)
         say(
             self._console,
-            f"{report.steps:,}/{self._total:,} steps, return {report.episode_return:.1f}, "
+            f"{report.steps:,}/{self._total:,} steps, {describe_return(report.episode_return)}, "
             f"{speed:,.0f} steps/s",
         )
 
@@ -106,16 +114,17 @@ class ProgressBar:
         self._bar = rich_progress.Progress(
             rich_progress.BarColumn(),
             rich_progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-            rich_progress.TextColumn("return {task.fields[episode_return]:.1f}"),
+            rich_progress.TextColumn("{task.fields[episodes]}"),
             StepsPerSecond(),
             rich_progress.TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._bar.add_task("train", total=total, completed=done, episode_return=0.0)
+        self._task = self._bar.add_task("train", total=total, completed=done, episodes="")
 
     def show(self, report: UpdateReport) -> None:
         """Move the bar on."""
-        self._bar.update(self._task, completed=report.steps, episode_return=report.episode_return)
+        episodes = describe_return(report.episode_return)
+        self._bar.update(self._task, completed=report.steps, episodes=episodes)
 
     def __enter__(self) -> Self:
         """Begin to show."""

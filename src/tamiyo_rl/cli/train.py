@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import torch
 import tyro
-from gymnasium.vector import VectorEnv
 from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
+from tamiyo_rl.cli.environments import open_envs, reward_threshold
 from tamiyo_rl.cli.progress import make_progress, say
 from tamiyo_rl.cli.signals import StopSignals
 from tamiyo_rl.policy.inputs import require_positive
@@ -28,14 +28,17 @@ from tamiyo_rl.training.distributed import (
     rank,
     world_size,
 )
-from tamiyo_rl.training.environments import DEFAULT_TASK, make_envs
+from tamiyo_rl.training.environments import DEFAULT_TASK
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
-from tamiyo_rl.training.run_files import RunFolder, TrainingLog, draw_learning_curve, read_log
+from tamiyo_rl.training.run_files import RunFolder, draw_learning_curve
+from tamiyo_rl.training.run_lock import lock_run
+from tamiyo_rl.training.run_log import TrainingLog, read_log
 from tamiyo_rl.training.saved_policy import SavedPolicy, save_policy
-from tamiyo_rl.training.tensorboard import TensorBoardLog
+from tamiyo_rl.training.tensorboard import TensorBoardLog, require_tensorboard
 
 Watcher = Callable[[UpdateReport], None]
+NEW_FOLDER: Any = {"metavar": "[PATH]", "help_behavior_hint": "(default: runs/1, runs/2, ...)"}
 NOT_SAVED = ("run", "overwrite", "resume")
 
 
@@ -60,9 +63,9 @@ class Train:
         ppo: Settings of PPO.
     """
 
-    run: tyro.conf.Positional[Path] = Path("runs/latest")
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(**NEW_FOLDER)] = None
     env: str = DEFAULT_TASK
-    resume: Path | None = None
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     num_envs: int = 8
     hidden_dim: int = 64
@@ -101,7 +104,7 @@ class Train:
 
     def saved(self) -> Train:
         """Return the command by which the run that is resumed was begun."""
-        folder = RunFolder(self.resume or self.run)
+        folder = RunFolder(cast("Path", self.resume))
         begun = self.from_settings(folder.config, folder.read_config())
         return replace(begun, run=folder.path, resume=folder.path)
 
@@ -115,8 +118,11 @@ class Train:
             ValueError: If a setting differs from that of the run, or comes with `--resume`.
         """
         saved = self.saved()
-        if self.run != Train.run or self.overwrite:
-            raise ValueError("resume: expected the folder of a run alone, got another one beside.")
+        if self.run is not None or self.overwrite:
+            raise ValueError(
+                "resume: expected only the folder of a run, got another folder or --overwrite "
+                "beside it. Leave that out to go on with the run."
+            )
         own, other = (_flat(command.settings()) for command in (saved, given))
         for name, value in own.items():
             if other[name] != value:
@@ -133,26 +139,29 @@ class Train:
             checkpoint_every=self.checkpoint_every,
             keep_checkpoints=self.keep_checkpoints,
         )
+        if self.tensorboard:
+            require_tensorboard()
         torch.set_num_threads(self.threads)
-        with StopSignals() as signals, process_group():
+        with StopSignals() as signals, process_group(), ExitStack() as opened:
             console.quiet = rank() > 0
-            folder = RunFolder(self.run)
-            if self.resume is None:
-                folder.require_free(overwrite=self.overwrite)
-            trainer = self._make_trainer()
+            trainer = self._make_trainer(opened)
+            folder = RunFolder.new("runs") if self.run is None else RunFolder(self.run)
+            if rank() == 0:
+                opened.enter_context(lock_run(folder.path))
             self._prepare(folder, trainer, console)
             stopped_by = self._train(folder, trainer, signals, console)
         if stopped_by:
             sys.exit(128 + stopped_by)
 
-    def _make_trainer(self) -> RecurrentPPO:
+    def _make_trainer(self, opened: ExitStack) -> RecurrentPPO:
+        """Make the trainer, whose environments are closed with `opened`."""
         if self.num_envs % world_size():
             raise ValueError(
                 f"num_envs: expected a multiple of the {world_size()} processes, got "
                 f"{self.num_envs}."
             )
         torch.manual_seed(self.ppo.seed)
-        envs = make_envs(self.env, self.num_envs // world_size())
+        envs = opened.enter_context(closing(open_envs(self.env, self.num_envs // world_size())))
         bundle = LSTMPolicyBundle.from_spaces(
             envs.single_observation_space,
             envs.single_action_space,
@@ -166,14 +175,19 @@ class Train:
 
     def _prepare(self, folder: RunFolder, trainer: RecurrentPPO, console: Console) -> None:
         """Begin the folder of a run, or load the newest checkpoint of one."""
+        steps = f"{trainer.total_steps:,} steps"
+        if trainer.total_steps < self.ppo.total_steps:
+            steps += f", the whole rollouts in the {self.ppo.total_steps:,} asked for"
         if self.resume is None:
             if rank() == 0:
+                folder.require_free(overwrite=self.overwrite)
                 folder.begin(self.settings())
+            say(console, f"training in {folder.path}: {steps}")
             return
         newest = folder.newest_checkpoint()
         if newest is not None:
             load_checkpoint(newest, trainer)
-        say(console, f"going on at {trainer.steps:,} of {trainer.total_steps:,} steps")
+        say(console, f"going on at {trainer.steps:,} of {steps}")
 
     def _train(
         self, folder: RunFolder, trainer: RecurrentPPO, signals: StopSignals, console: Console
@@ -183,6 +197,8 @@ class Train:
             watchers: list[Watcher] = []
             if rank() == 0:
                 log = opened.enter_context(TrainingLog(folder.log, after=trainer.steps))
+                if log.repaired:
+                    say(console, log.repaired)
                 watchers = [log.add, opened.enter_context(make_progress(console, trainer)).show]
             if rank() == 0 and self.tensorboard:
                 events = TensorBoardLog(folder.tensorboard, after=trainer.steps)
@@ -222,11 +238,11 @@ class Train:
         )
         for path in (folder.policy, folder.log, folder.curve):
             say(console, f"wrote {path}")
-
-
-def reward_threshold(envs: VectorEnv[Any, Any, Any]) -> float | None:
-    """Return the return at which the task counts as solved; None if nobody has said."""
-    return None if envs.spec is None else envs.spec.reward_threshold
+        say(
+            console,
+            "the curve shows episodes with sampled actions; tamiyo-rl evaluate "
+            f"{folder.path} plays the most probable ones",
+        )
 
 
 def _require_types(settings: Mapping[str, Any], like: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from rich.box import SIMPLE_HEAD
@@ -27,7 +27,7 @@ def with_progress(
 
 
 def print_results(results: Sequence[Result], device: str, console: Console) -> None:
-    """Print a table for each family, and the summary."""
+    """Print a table for each family, the summary, and last what is not as expected."""
     for family in dict.fromkeys(result.crossing.family for result in results):
         console.print(_table(family, [r for r in results if r.crossing.family == family]))
     console.print(_summary(results))
@@ -35,13 +35,38 @@ def print_results(results: Sequence[Result], device: str, console: Console) -> N
         f"torch {torch.__version__}, Python {platform.python_version()}, device {device}",
         highlight=False,
     )
+    failing = [result for result in results if not result.holds]
+    if failing:
+        console.print(f"\n{len(failing)} of {len(results)} crossings are not as expected:")
+    for result in failing:
+        console.print(_difference(result), highlight=False, markup=False, soft_wrap=True)
+
+
+def _difference(result: Result) -> str:
+    """Return the id, and below it what was expected and seen, in lines that are not folded."""
+    crossing, seen = result.crossing, result.observation
+    lines = [
+        crossing.id,
+        f"  expected: {_outcome(crossing.expected, crossing.noticed_by)}",
+        f"  seen: {_outcome(seen.seen, seen.noticed_by)}",
+    ]
+    if result.false_alarm:
+        lines.append("  a tool accused what is correct")
+    if seen.error:
+        lines.append(f"  error: {seen.error}")
+    return "\n".join(lines)
+
+
+def _outcome(outcome: str, tools: Iterable[str]) -> str:
+    return f"{outcome}, noticed by {', '.join(sorted(tools)) or 'no tool'}"
 
 
 def _table(family: str, results: Sequence[Result]) -> Table:
     table = Table(title=family, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("crossing", no_wrap=True)
-    for column in ("verdict", "expected", "seen", "noticed by", ""):
+    for column in ("verdict", "expected", "seen", "noticed by"):
         table.add_column(column, overflow="fold")
+    table.add_column("", no_wrap=True)
     for result in results:
         crossing, seen = result.crossing, result.observation
         table.add_row(
@@ -50,7 +75,7 @@ def _table(family: str, results: Sequence[Result]) -> Table:
             crossing.expected,
             seen.seen,
             ", ".join(seen.noticed_by) or ("impossible by design" if crossing.instead else ""),
-            "ok" if result.holds else f"NOT AS EXPECTED {seen.error}",
+            "ok" if result.holds else "FAILED",
             style=None if result.holds else "bold red",
         )
     return table

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import gymnasium
-import numpy as np
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.vector import VectorEnv, VectorObservationWrapper
 from gymnasium.vector.utils import batch_space
@@ -133,11 +133,30 @@ class KeepColumns(VectorObservationWrapper[Any, Any, Any]):
     Args:
         env: Vector environment with one-dimensional Box observations.
         columns: Columns to keep.
+
+    Raises:
+        TypeError: If `env` is not a vector environment.
+        ValueError: If its observations are others, or have no such column.
+
+    Examples:
+        ```python
+        import gymnasium
+        from tamiyo_rl.training import KeepColumns
+
+        envs = KeepColumns(gymnasium.make_vec("CartPole-v1", num_envs=3), columns=(0, 2))
+        print(envs.reset(seed=0)[0].shape)
+        ```
+
+        ```text
+        (3, 2)
+        ```
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], columns: tuple[int, ...]) -> None:
+    def __init__(self, env: VectorEnv[Any, Any, Any], columns: Sequence[int]) -> None:
+        if not isinstance(env, VectorEnv):
+            raise TypeError(f"env: expected a Gymnasium VectorEnv, got {type(env).__name__}.")
+        self._columns = _require_columns(columns, env.single_observation_space)
         super().__init__(env)
-        self._columns = list(columns)
         self.single_observation_space = _columns_of(env.single_observation_space, self._columns)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
 
@@ -146,9 +165,20 @@ class KeepColumns(VectorObservationWrapper[Any, Any, Any]):
         return observations[:, self._columns]
 
 
-def _columns_of(space: gymnasium.Space[Any], columns: list[int]) -> gymnasium.spaces.Box:
-    assert isinstance(space, gymnasium.spaces.Box)  # noqa: S101 - documented above
-    return gymnasium.spaces.Box(space.low[columns], space.high[columns], dtype=np.float32)
+def _require_columns(columns: Sequence[int], space: gymnasium.Space[Any]) -> list[int]:
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        raise ValueError(f"env: expected observations of a one-dimensional Box, got {space}.")
+    (count,) = space.shape
+    listed = list(columns) if isinstance(columns, Sequence) else []
+    if not listed or any(type(column) is not int or not 0 <= column < count for column in listed):
+        raise ValueError(
+            f"columns: expected a list of ints from 0 to {count - 1}, got {columns!r}."
+        )
+    return listed
+
+
+def _columns_of(space: Any, columns: list[int]) -> gymnasium.spaces.Box:  # noqa: ANN401 - a Box, as was checked
+    return gymnasium.spaces.Box(space.low[columns], space.high[columns], dtype=space.dtype)
 
 
 def make_single_cartpole(**settings: Any) -> gymnasium.Env[Any, Any]:  # noqa: ANN401 - those of CartPole

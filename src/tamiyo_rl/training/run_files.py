@@ -1,27 +1,24 @@
-"""What a training run leaves behind: settings, checkpoints, log, learning curve and policy."""
+"""The folder of a training run: settings, checkpoints, log, learning curve and policy."""
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from matplotlib.figure import Figure
 
 from tamiyo_rl.training.checkpoint import newest_checkpoint
-from tamiyo_rl.training.diagnostics import UpdateReport
-from tamiyo_rl.training.saved_file import UNFINISHED, replace_file
+from tamiyo_rl.training.run_log import DAMAGED, RETURN, STEPS
+from tamiyo_rl.training.saved_file import UNFINISHED, as_path, replace_file
 from tamiyo_rl.training.versions import versions
 
 FORMAT = 1
-STEPS, RETURN = "time/total_timesteps", "rollout/ep_rew_mean"  # names in the log
 
 
 class RunFolder:
@@ -39,18 +36,28 @@ class RunFolder:
         tensorboard: Folder of the event files, if they were asked for.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.config, self.checkpoints = path / "config.json", path / "checkpoints"
-        self.log, self.curve = path / "log.csv", path / "learning_curve.png"
-        self.policy, self.tensorboard = path / "policy.pt", path / "tensorboard"
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = as_path("path", path)
+        self.config = self.path / "config.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.log = self.path / "log.csv"
+        self.curve = self.path / "learning_curve.png"
+        self.policy = self.path / "policy.pt"
+        self.tensorboard = self.path / "tensorboard"
+
+    @classmethod
+    def new(cls, parent: str | os.PathLike[str]) -> Self:
+        """Return the folder `1`, `2`, ... below `parent` that follows those that are there."""
+        folder = as_path("parent", parent)
+        taken = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+        return cls(folder / str(max(taken, default=0) + 1))
 
     def require_free(self, *, overwrite: bool) -> None:
         """Raise `ValueError` where the folder holds a run that is not to be overwritten."""
         if self.config.exists() and not overwrite:
             raise ValueError(
-                f"run: expected a folder without a run, got {self.path}, which holds one"
-                "\n  do: pass another folder, or --resume to go on with it, or --overwrite"
+                f"{self.path}: expected a folder without a run, got the folder of one"
+                f"\n  do: pass another folder, or --resume {self.path} to go on, or --overwrite"
             )
 
     def begin(self, settings: Mapping[str, Any]) -> None:
@@ -78,7 +85,7 @@ class RunFolder:
             content = json.loads(self.config.read_text("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise ValueError(
-                f"run: expected a folder with a config.json, got {self.path}, which has none"
+                f"{self.path}: expected the folder of a run, got no config.json in it"
                 "\n  do: pass the folder of a run that `tamiyo-rl train` began"
             ) from None
         except ValueError as error:
@@ -99,90 +106,23 @@ class RunFolder:
         newest = self.newest_checkpoint()
         if newest is None:
             raise ValueError(
-                f"run: expected a run with a checkpoint, got {self.path}, which has none yet"
+                f"{self.path}: expected a run with a checkpoint, got a run before its first"
                 f"\n  do: tamiyo-rl train --resume {self.path}"
             )
         return newest
 
     def _clear(self) -> None:
         """Remove what a run left, the config first: what is left of it is no run any more."""
-        left = [self.config, self.log, self.curve, self.policy]
+        damaged = self.log.with_name(self.log.name + DAMAGED)
+        left = [self.config, self.log, damaged, self.curve, self.policy]
         left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.tensorboard.glob("events.*")]
         left += self.path.rglob(f"*{UNFINISHED}")
         for path in left:
             path.unlink(missing_ok=True)
 
 
-class TrainingLog:
-    """Writes one line for each update to a CSV file, at once on the disk.
-
-    Args:
-        path: The file.
-        after: Steps of the checkpoint from which the training goes on: later lines are dropped,
-            since they come again.
-    """
-
-    def __init__(self, path: Path, *, after: int = 0) -> None:
-        kept = _lines_up_to(path, after)
-        replace_file(path, "".join(kept).encode())
-        self._begun = bool(kept)
-        self._file = path.open("ab")
-
-    def add(self, report: UpdateReport) -> None:
-        """Write one report, after the names of its figures if it is the first."""
-        row = report.scalars()
-        self._file.write(_as_csv([row.values()] if self._begun else [row, row.values()]))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._begun = True
-
-    def __enter__(self) -> Self:
-        """Return the log."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def read_log(path: Path) -> list[dict[str, float]]:
-    """Return the figures of each update, by name.
-
-    Args:
-        path: The file; none is read if there is none.
-    """
-    rows = csv.DictReader(_whole_lines(path))
-    return [{name: float(value) for name, value in row.items()} for row in rows]
-
-
-def _lines_up_to(path: Path, steps: int) -> list[str]:
-    """Return the names and the lines up to these steps, as they were written."""
-    head, *lines = _whole_lines(path) or [""]
-    kept = [line for line, row in zip(lines, read_log(path), strict=True) if row[STEPS] <= steps]
-    return [head, *kept] if kept else []
-
-
-def _whole_lines(path: Path) -> list[str]:
-    """Return the lines of a file without a last one that was cut off; none if there is no file."""
-    if not path.exists():
-        return []
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n")]
-
-
-def _as_csv(rows: Iterable[Iterable[object]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
 def draw_learning_curve(
-    log: list[dict[str, float]], path: Path, *, solved_at: float | None = None
+    log: list[dict[str, float]], path: str | os.PathLike[str], *, solved_at: float | None = None
 ) -> None:
     """Draw the return over the environment steps.
 
@@ -197,7 +137,7 @@ def draw_learning_curve(
     axes.plot([row[STEPS] for row in known], [row[RETURN] for row in known], label="return")
     if solved_at is not None:
         axes.axhline(solved_at, color="tab:gray", linestyle="--", label=f"solved: {solved_at:g}")
-    axes.set(xlabel="environment steps", ylabel="mean return of 100 sampled episodes")
+    axes.set(xlabel="environment steps", ylabel="mean return of 100 episodes, actions sampled")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     picture = io.BytesIO()

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import re
+import reprlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,25 @@ import torch
 UNFINISHED = ".unfinished"
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def as_path(name: str, value: str | os.PathLike[str]) -> Path:
+    """Return `value` as a path.
+
+    Args:
+        name: The argument, for the error.
+        value: What was passed.
+
+    Raises:
+        TypeError: If it is not a path, naming the argument.
+    """
+    try:
+        return Path(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected a path, got {reprlib.repr(value)}. Pass a str or a pathlib.Path."
+        ) from None
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that, whatever happens meanwhile, it has its old content or the new one.
 
     Args:
@@ -23,6 +42,7 @@ def replace_file(path: Path, content: bytes) -> None:
         content: Its bytes.
 
     Raises:
+        TypeError: If `path` is not a path.
         OSError: If it cannot be written; what was there before is unchanged.
 
     Examples:
@@ -38,16 +58,17 @@ def replace_file(path: Path, content: bytes) -> None:
         whole, or not there
         ```
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + UNFINISHED)
+    file = as_path("path", path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(file.name + UNFINISHED)
     try:
         _write_through(unfinished, content)
-        unfinished.replace(path)
+        unfinished.replace(file)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         reason = f"{error.strerror}; nothing was changed at"
-        raise OSError(error.errno, reason, str(path)) from error
-    _sync_folder(path.parent)
+        raise OSError(error.errno, reason, str(file)) from error
+    _sync_folder(file.parent)
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -67,7 +88,9 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_saved(path: Path, content: dict[str, Any], *, kind: str, version: int) -> None:
+def write_saved(
+    path: str | os.PathLike[str], content: dict[str, Any], *, kind: str, version: int
+) -> None:
     """Write tensors and plain values with their kind and the version of its format.
 
     Args:
@@ -81,7 +104,7 @@ def write_saved(path: Path, content: dict[str, Any], *, kind: str, version: int)
     replace_file(path, stream.getvalue())
 
 
-def read_saved(path: Path, *, kind: str, version: int) -> dict[str, Any]:
+def read_saved(path: str | os.PathLike[str], *, kind: str, version: int) -> dict[str, Any]:
     """Read what `write_saved` wrote; nothing in the file is executed.
 
     Raises:
@@ -89,7 +112,7 @@ def read_saved(path: Path, *, kind: str, version: int) -> dict[str, Any]:
         ValueError: If the file is damaged, of another kind or of another format, naming the file
             and the reason.
     """
-    content = _load(path, kind)
+    content = _load(as_path("path", path), kind)
     if not isinstance(content, dict) or content.get("kind") != kind:
         got = content.get("kind") if isinstance(content, dict) else type(content).__name__
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from tamiyo_rl.training.normalization import FeatureNormalizer
 from tamiyo_rl.training.saved_file import read_saved, write_saved
 
 FORMAT = 1
+PARTS = (LSTMPolicyBundle, FeatureNormalizer)
 
 
 class SavedPolicy(NamedTuple):
@@ -28,22 +29,25 @@ class SavedPolicy(NamedTuple):
     normalizer: FeatureNormalizer
 
 
-def save_policy(path: Path, policy: SavedPolicy) -> None:
+def save_policy(path: str | os.PathLike[str], policy: SavedPolicy) -> None:
     """Write a policy to a file, which is replaced only once the new content is on the disk.
 
     Args:
         path: The file.
         policy: Bundle and normaliser.
 
+    Raises:
+        TypeError: If an argument has the wrong type.
+        OSError: If the file cannot be written; what was there before is unchanged.
+
     Examples:
         ```python
-        from pathlib import Path
         from tamiyo_rl import LSTMPolicyBundle
         from tamiyo_rl.training import FeatureNormalizer, SavedPolicy, load_policy, save_policy
 
         bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2)
-        save_policy(Path("policy.pt"), SavedPolicy(bundle, FeatureNormalizer(2)))
-        loaded = load_policy(Path("policy.pt"), device=bundle.device)
+        save_policy("policy.pt", SavedPolicy(bundle, FeatureNormalizer(2)))
+        loaded = load_policy("policy.pt", device=bundle.device)
         print(all(a.equal(b) for a, b in zip(bundle.parameters(), loaded.bundle.parameters())))
         ```
 
@@ -51,8 +55,19 @@ def save_policy(path: Path, policy: SavedPolicy) -> None:
         True
         ```
     """
+    _require_saved_policy(policy)
     content = policy_content(policy.bundle, policy.normalizer)
     write_saved(path, content, kind="policy", version=FORMAT)
+
+
+def _require_saved_policy(policy: object) -> None:
+    parts = policy if isinstance(policy, SavedPolicy) else ()
+    if [isinstance(part, kind) for part, kind in zip(parts, PARTS, strict=False)] != [True, True]:
+        got = ", ".join(type(part).__name__ for part in parts)
+        raise TypeError(
+            "policy: expected SavedPolicy(LSTMPolicyBundle, FeatureNormalizer), got "
+            f"{type(policy).__name__}({got}). Pass SavedPolicy(bundle, trainer.normalizer)."
+        )
 
 
 def policy_content(bundle: PolicyBundle, normalizer: FeatureNormalizer) -> dict[str, Any]:
@@ -71,7 +86,10 @@ def policy_content(bundle: PolicyBundle, normalizer: FeatureNormalizer) -> dict[
 
 
 def load_policy(
-    path: Path, *, device: torch.device | str = "cpu", encoder: nn.Module | None = None
+    path: str | os.PathLike[str],
+    *,
+    device: torch.device | str = "cpu",
+    encoder: nn.Module | None = None,
 ) -> SavedPolicy:
     """Load what `save_policy` wrote, in evaluation mode; nothing in the file is executed.
 
@@ -82,7 +100,9 @@ def load_policy(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a policy of this format, naming the file and the reason.
+        TypeError: If an argument has the wrong type.
+        ValueError: If the file is not a policy of this format, naming the file and the reason; or
+            this machine has no such device.
 
     Examples:
         ```python
@@ -91,7 +111,7 @@ def load_policy(
 
         Path("policy.pt").write_text("not a policy")
         try:
-            load_policy(Path("policy.pt"))
+            load_policy("policy.pt")
         except ValueError as error:
             print(error)
         ```
@@ -102,12 +122,25 @@ def load_policy(
           do: pass a file that tamiyo-rl wrote, and that was copied whole
         ```
     """
+    _require_device(device)
+    if encoder is not None and not isinstance(encoder, nn.Module):
+        raise TypeError(f"encoder: expected a torch.nn.Module, got {type(encoder).__name__}.")
     content = read_saved(path, kind="policy", version=FORMAT)
     return build_policy(path, content, device=device, encoder=encoder)
 
 
+def _require_device(device: torch.device | str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (TypeError, RuntimeError, AssertionError) as error:  # PyTorch's own, by kind of device
+        raise ValueError(
+            f"device: expected one that this machine has, got {device!r}. Pass 'cpu', or leave it "
+            "out."
+        ) from error
+
+
 def build_policy(
-    path: Path,
+    path: str | os.PathLike[str],
     content: dict[str, Any],
     *,
     device: torch.device | str = "cpu",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tamiyo_rl.training.diagnostics import UpdateReport
+from tamiyo_rl.training.saved_file import as_path
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class TensorBoardLog:
@@ -18,6 +22,7 @@ class TensorBoardLog:
             of later ones is not shown.
 
     Raises:
+        TypeError: If `folder` is not a path.
         ImportError: If TensorBoard is not installed.
 
     Examples:
@@ -39,15 +44,9 @@ class TensorBoardLog:
         ```
     """
 
-    def __init__(self, folder: Path, *, after: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise ImportError(
-                "tensorboard: expected it to be installed, got no such package. Install it with "
-                "pip install 'tamiyo-rl[tensorboard]'."
-            ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=after + 1)
+    def __init__(self, folder: str | os.PathLike[str], *, after: int = 0) -> None:
+        writer = require_tensorboard()
+        self._writer = writer(str(as_path("folder", folder)), purge_step=after + 1)
 
     def add(self, report: UpdateReport) -> None:
         """Write the figures of one update, and flush them."""
@@ -67,3 +66,19 @@ class TensorBoardLog:
     ) -> None:
         """Close the file."""
         self._writer.close()
+
+
+def require_tensorboard() -> type[SummaryWriter]:
+    """Return PyTorch's writer of event files.
+
+    Raises:
+        ImportError: If TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ImportError(
+            "tensorboard: expected it to be installed, got no such package. Install the package "
+            "tensorboard, or leave the figures for TensorBoard out."
+        ) from error
+    return SummaryWriter

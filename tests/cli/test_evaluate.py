@@ -1,0 +1,62 @@
+"""`tamiyo-rl evaluate`: of a run or of a file, for people and for programs."""
+
+import json
+
+import pytest
+
+from tamiyo_rl.training.run_files import RunFolder
+from tests.cli.fork_server import ForkServer
+from tests.cli.tiny import TASKS
+
+FEW = ("--episodes", "5", "--num-envs", "2")
+
+
+def test_a_run_and_its_policy_play_the_same(server: ForkServer, run: RunFolder) -> None:
+    printed = [
+        server.run("evaluate", path, *FEW, folder=run.path.parent) for path in ("a", "a/policy.pt")
+    ]
+    assert printed[0] == printed[1]
+    assert printed[0].status == 0, printed[0].output
+    assert printed[0].output.startswith("mean return of 5 episodes: ")
+    assert ", standard deviation " in printed[0].output
+
+
+def test_a_policy_without_a_run_needs_an_environment(server: ForkServer, run: RunFolder) -> None:
+    folder = run.path.parent
+    run.policy.rename(folder / "policy.pt")
+    refused = server.run("evaluate", "policy.pt", *FEW, folder=folder)
+    assert refused.status == 2
+    assert "--env: expected the environment that policy.pt plays, got none" in refused.output
+    task = ("--env", "tamiyo-rl/PositionOnlyCartPole-v1")
+    assert server.run("evaluate", "policy.pt", *FEW, *task, folder=folder).status == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--stochastic",)])
+def test_json_holds_every_return(
+    options: tuple[str, ...], server: ForkServer, run: RunFolder
+) -> None:
+    finished = server.run("evaluate", "a", *FEW, *options, "--json", folder=run.path.parent)
+    record = json.loads(finished.output)
+    assert len(record["returns"]) == 5
+    assert record["mean"] == pytest.approx(sum(record["returns"]) / 5)
+    assert record["stochastic"] == bool(options)
+    assert record["solved_at"] == 475
+    assert record["policy"] == f"a/checkpoints/{run.require_checkpoint().name}"
+
+
+def test_sampled_actions_are_others_and_repeatable(server: ForkServer, run: RunFolder) -> None:
+    def play(*options: str) -> str:
+        return server.run("evaluate", "a", *FEW, *options, folder=run.path.parent).output
+
+    sampled = play("--stochastic")
+    assert "played with sampled actions, as the learning curve shows" in sampled
+    assert play("--stochastic") == sampled
+    assert play().splitlines()[0] != sampled.splitlines()[0]
+
+
+def test_an_episode_without_an_end_is_an_error(server: ForkServer, run: RunFolder) -> None:
+    (run.path.parent / "tasks.py").write_text(TASKS)
+    endless = ("--env", "tasks:Endless-v0", "--max-steps", "7")
+    finished = server.run("evaluate", "a", *FEW, *endless, folder=run.path.parent)
+    assert finished.status == 2
+    assert "--max-steps: expected episodes of at most 7 steps" in finished.output
