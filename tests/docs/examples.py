@@ -10,6 +10,7 @@ from sybil.typing import Evaluator
 
 from tests.docs import fences, prose
 from tests.docs.fences import Fence
+from tests.docs.left_out import runs_on
 from tests.docs.passages import DocumentationError, Passage, find_passages
 
 LANGUAGES = ("python", "pycon", "console", "toml", "yaml", "json")
@@ -27,14 +28,15 @@ class Block:
 class ExampleParser:
     """The parser for Sybil: a region for each example, with the evaluator of its language."""
 
-    def __init__(self, evaluators: Mapping[str, Evaluator]) -> None:
-        self._evaluators = evaluators
+    def __init__(self, evaluators: Mapping[str, Evaluator], device: str) -> None:
+        self._evaluators, self._device = evaluators, device
 
     def __call__(self, document: Document) -> Iterator[Region]:
         """Read the examples of a file."""
         for block in read_blocks(document.text, Path(document.path)):
-            evaluator = self._evaluators[block.fence.language]
-            yield Region(block.fence.start, block.fence.end, block, evaluator)
+            if runs_on(self._device, block.fence.language, block.fence.source):
+                evaluator = self._evaluators[block.fence.language]
+                yield Region(block.fence.start, block.fence.end, block, evaluator)
 
 
 def read_blocks(text: str, path: Path) -> list[Block]:

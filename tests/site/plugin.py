@@ -10,6 +10,7 @@ from sybil.integration.pytest import SybilItem
 
 from tests.docs.devices import choose_devices
 from tests.docs.examples import Block
+from tests.docs.left_out import runs_on
 from tests.site.visible_code import Shown, find_faults, trim
 
 
@@ -19,9 +20,14 @@ class Passed:
     def __init__(self, devices: list[str]) -> None:
         self._by_device: dict[str, set[Shown]] = {device: set() for device in devices}
 
-    def __contains__(self, example: object) -> bool:
-        """Tell whether an example passed on every device that was asked for."""
-        return all(example in passed for passed in self._by_device.values())
+    def __contains__(self, example: Shown) -> bool:
+        """Tell whether an example passed on every device that was asked for and can run it."""
+        passes = [
+            example in passed
+            for device, passed in self._by_device.items()
+            if runs_on(device, example.language, example.source)
+        ]
+        return bool(passes) and all(passes)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -7,6 +7,8 @@ import pytest
 
 from tests.docs import devices
 from tests.site.conftest import build_site, run_mkdocs
+from tests.site.plugin import Passed
+from tests.site.visible_code import Shown
 
 pytest_plugins = ["pytester"]
 
@@ -74,6 +76,15 @@ def test_example_must_pass_on_each_device(
     run_mkdocs(folder, folder / "site")
     run(pytester).assert_outcomes(passed=3)
     run(pytester, "--devices", "cpu,cuda").assert_outcomes(passed=2, failed=2)
+
+
+def test_a_command_must_pass_where_processes_can_run() -> None:
+    command = Shown("console", "$ true", "")
+    passed = Passed(["cpu", "strict"])
+    assert command not in passed
+    passed._by_device["cpu"].add(command)
+    assert command in passed
+    assert command not in Passed(["strict"])
 
 
 @pytest.mark.usefixtures("folder")
