@@ -60,9 +60,13 @@ StrictAllocator allocator;
 REGISTER_ALLOCATOR(kStrict, &allocator);
 
 // One device, which is always the current one, with one stream.
-struct StrictGuard final : c10::impl::NoOpDeviceGuardImpl<kStrict> {
-  c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
+struct StrictGuard final : c10::impl::DeviceGuardImplInterface {
+  c10::DeviceType type() const override { return kStrict; }
+  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
   c10::Device getDevice() const override { return kDevice; }
+  c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
+  void setDevice(c10::Device) const override {}
+  void uncheckedSetDevice(c10::Device) const noexcept override {}
   c10::Stream getStream(c10::Device) const noexcept override { return stream(); }
   c10::Stream getDefaultStream(c10::Device) const override { return stream(); }
   c10::Stream exchangeStream(c10::Stream) const noexcept override { return stream(); }
