@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format coverage bench curves popgym figures verify docs serve site-test dist dist-test clean
+.PHONY: help demo test strict lint format coverage bench curves popgym figures verify docs serve site-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ demo: $(INSTALLED) ## Train a recurrent policy, evaluate it, and show the contra
 test: docs ## Run every example and every test, the built site too; DEVICES=cpu,cuda demands both
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(if $(DEVICES),--devices $(DEVICES))
 	$(BIN)/python -m pytest --quiet --site site $(if $(DEVICES),--devices $(DEVICES))
+
+strict: $(INSTALLED) ## Run the examples on a second device, built here, where mixing devices is an error
+	$(BIN)/python -m pytest --devices strict README.md docs src \
+		$(wildcard tests/*/test_placement.py) tests/strict_device
 
 site-test: docs ## Click through the site in a real browser, and run what its buttons copy
 	$(BIN)/python -m pytest -m browser --site site tests/site
@@ -73,7 +77,7 @@ serve: $(INSTALLED) ## Serve the site while writing it
 	$(BIN)/mkdocs serve
 
 clean: ## Remove what the other targets made, but not runs/
-	rm -rf .venv site site-test dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv site site-test dist tests/strict_device/build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -11,9 +11,8 @@ from zipfile import ZipFile
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
-from sybil import Document
 
-from tests.docs.examples import LANGUAGES, ExampleParser
+from tests.docs.documents import read_blocks
 
 built = pytest.mark.dist
 
@@ -67,9 +66,7 @@ def test_readme_runs_in_an_empty_environment(root: Path, wheel: Path, tmp_path: 
     python = str(tmp_path / "venv/bin/python")
     pins = ["--constraint", str(root / "constraints.txt")]
     run([python, "-m", "pip", "install", "--quiet", *pins, str(wheel)], tmp_path)
-    readme = Document((root / "README.md").read_text("utf-8"), "README.md")
-    parse = ExampleParser(dict.fromkeys(LANGUAGES, lambda _: None))
-    example = next(parse(readme)).parsed
+    example = read_blocks(root / "README.md")[0]
     (tmp_path / "example.py").write_text(example.source, "utf-8")
     # PyTorch itself warns when it is imported where there is no NumPy.
     warnings = ["-W", "error", "-W", "ignore:Failed to initialize NumPy:UserWarning"]

@@ -13,6 +13,8 @@ from sybil.document import PythonDocStringDocument
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 from sybil.typing import Evaluator
 
+from tests.docs.left_out import runs_on
+
 LANGUAGES = ("python", "pycon", "console", "toml", "yaml", "json")
 OUTPUT = "text"
 # Any information line: what the lexer's pattern does not match, it passes over in silence.
@@ -50,8 +52,9 @@ class Block:
 class ExampleParser:
     """The parser for Sybil: a region for each example, with the evaluator of its language."""
 
-    def __init__(self, evaluators: Mapping[str, Evaluator]) -> None:
+    def __init__(self, evaluators: Mapping[str, Evaluator], device: str) -> None:
         self._evaluators = evaluators
+        self._device = device
 
     def __call__(self, document: Document) -> Iterator[Region]:
         """Read the examples of a document, or fail its collection."""
@@ -61,8 +64,11 @@ class ExampleParser:
             if _language(fence) == OUTPUT and not _is_output(document, above, fence):
                 raise _fault(document, fence, "expected output directly below a python block")
         for fence, below in pairwise([*fences, nothing]):
-            if _language(fence) != OUTPUT:
+            if _language(fence) != OUTPUT and self._runs(document, fence):
                 yield self._region(document, fence, below)
+
+    def _runs(self, document: Document, fence: Region) -> bool:
+        return runs_on(self._device, _language(fence), _read(document, fence))
 
     def _region(self, document: Document, fence: Region, below: Region) -> Region:
         has_output = _is_output(document, fence, below)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -22,15 +22,24 @@ def isolate_example(example: Example) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _restore_torch() -> Iterator[None]:
     dtype = torch.get_default_dtype()
-    # fork_rng() warns if it chooses among several devices by itself; leaving inference_mode()
-    # restores grad mode as well.
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices), torch.inference_mode(mode=False):
+    # Leaving inference_mode() restores grad mode as well.
+    with _restore_generators(), torch.inference_mode(mode=False):
         try:
             yield
         finally:
             torch.set_default_dtype(dtype)
             torch.set_default_device(None)
+
+
+@contextmanager
+def _restore_generators() -> Iterator[None]:
+    with ExitStack() as stack:
+        for kind in ("cuda", "strict"):
+            if hasattr(torch, kind):
+                # fork_rng() warns if it chooses among several devices by itself.
+                devices = range(torch.get_device_module(kind).device_count())
+                stack.enter_context(torch.random.fork_rng(devices, device_type=kind))
+        yield
 
 
 @contextmanager

@@ -8,7 +8,12 @@ from sybil import Sybil
 from sybil.integration.pytest import SybilFile
 from sybil.sybil import SybilCollection
 
-from tests.docs.devices import choose_devices, make_device_fixture
+from tests.docs.devices import (
+    choose_devices,
+    describe_devices,
+    make_device_fixture,
+    prepare_devices,
+)
 from tests.docs.documents import find_documents
 from tests.docs.evaluators import Report, make_evaluators, reject_output
 from tests.docs.examples import Docstrings, ExampleParser
@@ -16,6 +21,7 @@ from tests.docs.rewriting import Rewriter
 
 default_device_cpu = make_device_fixture("cpu")
 default_device_cuda = make_device_fixture("cuda")
+default_device_strict = make_device_fixture("strict")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--devices",
         default=os.environ.get("DEVICES", "auto"),
-        help="auto, or a list of cpu and cuda: one that is missing fails the run",
+        help="auto, or a list of cpu, cuda and strict: one that is missing fails the run",
     )
     group.addoption(
         "--rewrite-outputs",
@@ -36,8 +42,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Fail on a device that is missing, before anything runs."""
     devices = choose_devices(config.getoption("devices"))
+    prepare_devices(devices)
     rewriter = Rewriter() if config.getoption("rewrite_outputs") else None
     config.pluginmanager.register(Documentation(config.rootpath, devices, rewriter))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say on which devices the documentation runs."""
+    return describe_devices(choose_devices(config.getoption("devices")))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of placement wherever mixing devices is an error."""
+    if "far_device" in metafunc.fixturenames:
+        devices = choose_devices(metafunc.config.getoption("devices"))
+        metafunc.parametrize("far_device", ["meta", *(name for name in devices if name != "cpu")])
 
 
 @pytest.fixture
@@ -68,7 +87,7 @@ class Documentation:
 
 def _make_sybil(root: Path, device: str, report: Report) -> Sybil:
     return Sybil(
-        [ExampleParser(make_evaluators(report))],
+        [ExampleParser(make_evaluators(report), device)],
         pattern="*",
         path=str(root),
         fixtures=["empty_directory", f"default_device_{device}"],

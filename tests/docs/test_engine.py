@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from tests import strict_device
 from tests.docs import devices
 
 pytest_plugins = ["pytester"]
@@ -272,7 +273,7 @@ def test_missing_device_fails_the_run(run: Run, monkeypatch: pytest.MonkeyPatch)
 def test_unknown_device_fails_the_run(run: Run) -> None:
     result = run(PASSING["python"], "--devices=gpu")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "expected auto or a list of cpu, cuda; came 'gpu'" in read(result)
+    assert "expected auto or a list of cpu, cuda, strict; came 'gpu'" in read(result)
 
 
 @pytest.mark.parametrize(("has_cuda", "expected"), [(True, ["cpu", "cuda"]), (False, ["cpu"])])
@@ -281,6 +282,44 @@ def test_auto_takes_what_is_there(
 ) -> None:
     monkeypatch.setitem(devices.IS_AVAILABLE, "cuda", lambda: has_cuda)
     assert devices.choose_devices("auto") == expected
+
+
+def test_strict_without_a_compiler_fails_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    result = run(PASSING["python"], "--devices=cpu,strict")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "strict was asked for, and there is no C++ compiler" in read(result)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "reason"), [("no-such-compiler", "no C++ compiler"), ("true", "make strict")]
+)
+def test_the_head_of_the_report_says_why_strict_is_left_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, compiler: str, reason: str
+) -> None:
+    monkeypatch.setenv("CXX", compiler)
+    head = read(run(PASSING["python"], "--devices=auto"))
+    assert re.search(
+        rf"^devices: cpu.* \(without strict: .*{re.escape(reason)}", head, re.MULTILINE
+    )
+
+
+def test_strict_that_does_not_compile_fails_the_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "false")
+    monkeypatch.setattr(strict_device, "register", strict_device.register.__wrapped__)
+    result = run(PASSING["python"], "--devices=cpu,strict")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "strict was asked for, and does not compile" in read(result)
+
+
+def test_strict_runs_no_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strict_device, "register", lambda: None)
+    text = PASSING["console"] + PASSING["json"]
+    found = read(run(text, "--devices=cpu,strict", "--collect-only", "-q"))
+    assert found.count("sybil:cpu") == 2
+    assert found.count("sybil:strict") == 1
 
 
 def test_environment_names_the_devices(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

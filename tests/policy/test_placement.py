@@ -1,4 +1,4 @@
-"""Nothing is made on a device that was not asked for: on `meta`, mixing devices is an error."""
+"""Nothing is made on a device that was not asked for: tried where mixing devices is an error."""
 
 import pytest
 import torch
@@ -12,15 +12,17 @@ STARTS = torch.tensor([[True, False, True, False], [False, True, True, False]])
 @pytest.mark.clause("C1", "C10")
 @pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_everything_stays_on_the_device_of_the_bundle(learned: bool, layers: int) -> None:
-    with torch.device("meta"):
+def test_everything_stays_on_the_device_of_the_bundle(
+    far_device: str, learned: bool, layers: int
+) -> None:
+    with torch.device(far_device):
         bundle = LSTMPolicyBundle(
             3, {"op": 2, "slot": 4}, learn_initial_hidden=learned, num_lstm_layers=layers
         )
     hidden = bundle.initial_hidden(2)
-    masks = {"op": torch.ones(2, 2, dtype=torch.bool, device="meta")}
-    masks["slot"] = torch.ones(2, 4, dtype=torch.bool, device="meta")
-    features = torch.zeros(2, 3, device="meta")
+    masks = {"op": torch.ones(2, 2, dtype=torch.bool, device=far_device)}
+    masks["slot"] = torch.ones(2, 4, dtype=torch.bool, device=far_device)
+    features = torch.zeros(2, 3, device=far_device)
     step = bundle.get_action(features, masks, hidden, episode_starts=STARTS[:, 0])
     actions = {n: a.clone()[:, None].expand(-1, 4) for n, a in step.action.items()}
     sequence = features[:, None].expand(-1, 4, -1)
@@ -29,17 +31,17 @@ def test_everything_stays_on_the_device_of_the_bundle(learned: bool, layers: int
             sequence, actions, hidden=step.hidden.clone(), episode_starts=starts
         )
         for tensor in (*hidden, *step.hidden, *result.hidden, result.value, result.joint_log_prob):
-            assert tensor.is_meta
+            assert tensor.device.type == far_device
 
 
 @pytest.mark.clause("C6")
-def test_the_buffer_lies_where_the_bundle_is() -> None:
-    with torch.device("meta"):
+def test_the_buffer_lies_where_the_bundle_is(far_device: str) -> None:
+    with torch.device(far_device):
         bundle = LSTMPolicyBundle(3, 2)
     buffer, hidden = RolloutBuffer(bundle, 2, 4, sequence_length=2), bundle.initial_hidden(2)
     never = torch.zeros(2, dtype=torch.bool)
     for t in range(4):
-        features = torch.zeros(2, 3, device="meta")
+        features = torch.zeros(2, 3, device=far_device)
         step = bundle.get_action(features, hidden=hidden, episode_starts=STARTS[:, t])
         buffer.add(
             features,
@@ -55,5 +57,5 @@ def test_the_buffer_lies_where_the_bundle_is() -> None:
         result = bundle.evaluate_actions(
             batch.features, batch.actions, hidden=batch.hidden, episode_starts=batch.plan
         )
-        assert result.value.is_meta
-        assert batch.advantages.is_meta
+        assert result.value.device.type == far_device
+        assert batch.advantages.device.type == far_device

@@ -1,6 +1,6 @@
 """The pytest plugin that checks, with ``--site``, that a reader sees only code that passed."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from sybil.integration.pytest import SybilItem
 
 from tests.docs.devices import choose_devices
 from tests.docs.examples import Block
+from tests.docs.left_out import runs_on
 from tests.site.visible_code import Shown, find_faults, trim
 
 CACHE = "documentation/passed"
@@ -85,15 +86,23 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Fil
     return None
 
 
-def passed_everywhere(config: pytest.Config) -> set[Shown]:
-    """Return the examples that passed on every device that was asked for."""
-    assert config.cache is not None
-    passed = config.cache.get(CACHE, [])
-    by_device = [
-        {Shown(*example) for device, *example in passed if device == asked}
-        for asked in choose_devices(config.getoption("devices"))
-    ]
-    return set.intersection(*by_device)
+class Passed:
+    """The examples that passed, by the device they ran on."""
+
+    def __init__(self, examples: Iterable[Sequence[str]], devices: Iterable[str]) -> None:
+        self._by_device = {
+            device: {Shown(*shown) for ran_on, *shown in examples if ran_on == device}
+            for device in devices
+        }
+
+    def __contains__(self, example: Shown) -> bool:
+        """Tell whether an example passed on every device that was asked for and can run it."""
+        passes = [
+            example in passed
+            for device, passed in self._by_device.items()
+            if runs_on(device, example.language, example.source)
+        ]
+        return bool(passes) and all(passes)
 
 
 class Page(pytest.File):
@@ -109,7 +118,9 @@ class VisibleCode(pytest.Item):
 
     def runtest(self) -> None:
         """Look at the page."""
-        passed = passed_everywhere(self.config)
+        assert self.config.cache is not None
+        devices = choose_devices(self.config.getoption("devices"))
+        passed = Passed(self.config.cache.get(CACHE, []), devices)
         html = self.path.read_text("utf-8")
         if faults := find_faults(html, passed.__contains__, self.config.rootpath):
             raise UnprovenCodeError(faults)

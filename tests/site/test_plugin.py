@@ -7,6 +7,8 @@ import pytest
 
 from tests.docs import devices
 from tests.site.conftest import build_site, run_mkdocs
+from tests.site.plugin import Passed
+from tests.site.visible_code import Shown
 
 pytest_plugins = ["pytester"]
 
@@ -86,6 +88,14 @@ def test_example_must_pass_on_each_device(
     run_mkdocs(folder, folder / "site")
     run(pytester).assert_outcomes(passed=2)
     run(pytester, "--devices", "cpu,cuda").assert_outcomes(passed=1, failed=1)
+
+
+def test_a_command_must_pass_where_processes_can_run() -> None:
+    command = Shown("console", "$ true", "")
+    passed = [("cpu", *command)]
+    assert command in Passed(passed, ["cpu", "strict"])
+    assert command not in Passed([], ["cpu", "strict"])
+    assert command not in Passed(passed, ["strict"])
 
 
 @pytest.mark.usefixtures("folder")

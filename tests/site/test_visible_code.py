@@ -93,7 +93,7 @@ def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def look(site: Path, name: str) -> list[str]:
     """Look at a page; what passed is the examples of the pages that are proven."""
     texts = (PROVEN["example"], PROVEN["session"])
-    parse = ExampleParser(dict.fromkeys(LANGUAGES, lambda _: None))
+    parse = ExampleParser(dict.fromkeys(LANGUAGES, lambda _: None), "cpu")
     passed = {show(region.parsed) for text in texts for region in parse(Document(text, "page.md"))}
     html = (site / name / "index.html").read_text("utf-8")
     return find_faults(html, passed.__contains__, site.parent)

@@ -64,7 +64,7 @@ def evaluate(trainer: RecurrentPPO) -> None:
 def require_right_starts(trainer: RecurrentPPO) -> None:
     """Require that the episodes of the last rollout start where the environments show it."""
     (batch,) = trainer.buffer.sequences()
-    starts, time = batch.episode_starts.episode_starts, batch.features[..., 1]
+    starts, time = batch.plan.episode_starts, batch.features[..., 1]
     assert starts[:, 0].all()
     assert starts[batch.valid].tolist() == (time[batch.valid] == 0).tolist()
 

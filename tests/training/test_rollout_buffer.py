@@ -188,7 +188,7 @@ WRONG: list[tuple[str, Any]] = [
     ("hidden", None),
     ("hidden", (torch.zeros(1, 1, 8), torch.zeros(1, ENVS, 8))),
     ("episode_starts", torch.zeros(ENVS)),
-    ("episode_starts", [True] * ENVS),
+    ("episode_starts", [1.0] * ENVS),
     ("rewards", 1.0),
     ("rewards", ["a"] * ENVS),
     ("terminated", False),
@@ -232,7 +232,7 @@ def test_numbers_that_are_not_finite_are_named_with_environment_and_step(
 ) -> None:
     bundle = make_bundle()
     buffer = RolloutBuffer(bundle, ENVS, 1)
-    buffer.add(**make_step(bundle) | {name: value})
+    buffer.add(**make_step(bundle) | {"terminated": [True] * ENVS, name: value})
     with pytest.raises(ValueError, match=rf"^{name}: .* from environment [01] at step 0 of the"):
         buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
     buffer.reset()

@@ -23,7 +23,9 @@ or raises. A correct case must cause no alarm. What was seen where is on
 _VERIFIED = """# Verified on
 
 Each section is a committed record, written by `tamiyo-rl verify --json FILE`. There is no record
-of `cuda` or `mps` yet: nothing on this site is claimed for them.
+of `cuda` or `mps` yet: nothing on this site is claimed for them. The examples are also run on CPU
+memory that PyTorch takes for a second device; that finds code that is tied to the CPU, and is not a
+record of a GPU.
 
 *Ours* is the guard, the audit, the check of the ratio, the gradients after `backward()` and the
 tracer together. *Impossible by design* are misuses where memory is overwritten, or a state is

@@ -30,7 +30,7 @@ def random_state() -> dict[str, Any]:
     """
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "accelerator": module.get_rng_state_all() if (module := _accelerator()) else [],
         "numpy": encode(np.random.get_state()),  # noqa: NPY002 - the state of the global generator
         "python": encode(random.getstate()),
     }
@@ -39,7 +39,15 @@ def random_state() -> dict[str, Any]:
 def set_random_state(state: dict[str, Any]) -> None:
     """Put back what `random_state` returned."""
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["accelerator"] and (module := _accelerator()):
+        module.set_rng_state_all(state["accelerator"])
     np.random.set_state(decode(state["numpy"]))  # noqa: NPY002 - as above
     random.setstate(decode(state["python"]))
+
+
+def _accelerator() -> Any:  # noqa: ANN401 - the modules of devices have no type in common
+    """Return the module of the machine's accelerator, such as `torch.cuda`, if it is in use."""
+    if not (device := torch.accelerator.current_accelerator(check_available=True)):
+        return None
+    module = torch.get_device_module(device)
+    return module if hasattr(module, "get_rng_state_all") and module.is_initialized() else None

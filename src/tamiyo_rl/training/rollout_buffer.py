@@ -260,33 +260,32 @@ class RolloutBuffer:
                 f"RolloutBuffer: expected {self.num_steps} steps before finish(), got {self._step}."
             )
         last_values = require_shape("last_values", last_values, {"batch": self.num_envs})
-        rewards = torch.from_numpy(self._returned.rewards).to(self._value)
+        returned = self._returned
+        rewards = torch.from_numpy(returned.rewards).to(self._value)
+        terminated, truncated, final, valid = (
+            torch.from_numpy(flags).to(self._value.device, copy=True)
+            for flags in (returned.terminated, returned.truncated, returned.final, returned.valid)
+        )
         for name, numbers in (
             ("rewards", rewards),
             ("log_prob", self._log_prob),
             ("value", self._value),
-            ("final_values", self._final_value),
+            ("final_values", self._final_value.masked_fill(~final, 0)),
             ("last_values", last_values),
         ):
             _require_finite(name, numbers)
-        flags = {
-            name: getattr(self._returned, name) for name in ("terminated", "truncated", "final")
-        }
-        ended = {
-            name: torch.from_numpy(flag).to(self._value.device) for name, flag in flags.items()
-        }
         following = torch.cat([self._value[:, 1:], last_values[:, None].to(self._value)], dim=1)
         self._advantages = generalized_advantages(
             rewards,
             self._value,
-            torch.where(ended["final"], self._final_value, following),
-            ended["terminated"],
-            ended["truncated"],
+            torch.where(final, self._final_value, following),
+            terminated,
+            truncated,
             gamma=gamma,
             gae_lambda=gae_lambda,
         )
-        self._valid = torch.from_numpy(self._returned.valid).to(self._value.device, copy=True)
-        starts = torch.from_numpy(self._returned.episode_starts)
+        self._valid = valid
+        starts = torch.from_numpy(returned.episode_starts)
         self._plan = EpisodePlan(starts.view(self.num_rows, self.sequence_length))
 
     def minibatches(
