@@ -62,10 +62,16 @@ def test_reference_is_in_its_twin(site: Path) -> None:
 
 def test_index_lists_every_twin(site: Path) -> None:
     index = (site / "llms.txt").read_text("utf-8")
-    assert index.startswith("# tamiyo-rl\n\n> A recurrent")
+    assert index.startswith("# tamiyo-rl\n\n> Recurrent PPO for PyTorch")
     listed = re.findall(r"^- \[.+?\]\((.+?)\): .+$", index, re.MULTILINE)
     twins = [path.relative_to(site).as_posix() for path in site.rglob("index.md")]
     assert sorted(listed) == sorted(twins)
+
+
+def test_index_has_the_groups_of_the_menu(site: Path, root: Path) -> None:
+    index = (site / "llms.txt").read_text("utf-8")
+    menu = re.findall(r"^  - (.+):$", (root / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert re.findall(r"^## (.+)$", index, re.MULTILINE) == menu[menu.index("Start") :]
 
 
 def test_page_is_described_by_its_own_words(site: Path) -> None:

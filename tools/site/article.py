@@ -11,10 +11,17 @@ FURNITURE = ("a.headerlink", ".md-content__button", "td.linenos", "style", "scri
 
 
 class Article:
-    """The article of a page, without what serves the screen alone."""
+    """The article of a page, without what serves only the screen.
 
-    def __init__(self, site: Path, address: str) -> None:
+    Args:
+        site: The folder of the built site.
+        address: Where the page is, below it.
+        section: The group of the menu that holds the page.
+    """
+
+    def __init__(self, site: Path, address: str, section: str) -> None:
         self.address = address
+        self.section = section
         self.path = site / address / "index.html"
         page = BeautifulSoup(self.path.read_text("utf-8"), "html.parser")
         article = page.select_one("article")
@@ -40,9 +47,18 @@ class Article:
 def find_articles(site: Path) -> list[Article]:
     """Find the pages of a site, in the order of its menu."""
     home = BeautifulSoup((site / "index.html").read_text("utf-8"), "html.parser")
-    links = [link["href"] for link in home.select(".md-nav--primary a.md-nav__link[href]")]
-    addresses = [str(link).removeprefix("./").removeprefix(".") for link in links if link[0] != "#"]
-    return [Article(site, address) for address in dict.fromkeys(addresses)]
+    sections: dict[str, str] = {}
+    for link in home.select(".md-nav--primary a.md-nav__link[href]"):
+        address = str(link["href"]).removeprefix("./").removeprefix(".")
+        if not address.startswith("#"):
+            sections.setdefault(address, _find_section(link))
+    return [Article(site, address, section) for address, section in sections.items()]
+
+
+def _find_section(link: Tag) -> str:
+    """Find the outermost group of the menu around a link."""
+    groups = link.find_parents("li", class_="md-nav__item--nested")
+    return _read_first(groups[-1], "label") if groups else ""
 
 
 def _set_in_one_line(item: Tag) -> None:

@@ -1,6 +1,7 @@
 """The index of a site for programs: `llms.txt`, in the format of https://llmstxt.org."""
 
 from itertools import groupby
+from operator import attrgetter
 
 from tools.site.article import Article
 
@@ -10,15 +11,10 @@ def write_index(articles: list[Article], address: str) -> str:
     home, *others = articles
     lines = [f"# {home.title}", "", f"> {home.description}", ""]
     lines += [_write_line(home, address)]
-    for section, pages in groupby(others, _name_section):
+    for section, pages in groupby(others, attrgetter("section")):
         lines += ["", f"## {section}", "", *(_write_line(page, address) for page in pages)]
     return "\n".join(lines) + "\n"
 
 
 def _write_line(article: Article, address: str) -> str:
     return f"- [{article.title}]({address}{article.address}index.md): {article.description}"
-
-
-def _name_section(article: Article) -> str:
-    folder, _, page = article.address.rstrip("/").partition("/")
-    return folder.replace("-", " ").capitalize() if page else "Begin here"

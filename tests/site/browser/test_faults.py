@@ -33,7 +33,7 @@ PLANT = (
 
 @pytest.mark.parametrize(("html", "fault"), SEEN.values(), ids=SEEN)
 def test_fault_of_a_page_is_seen(reader: Reader, html: str, fault: str) -> None:
-    page = reader.open("how-to/spaces/")
+    page = reader.open("how-to/environments/")
     assert look_at(page) == []
     page.evaluate(PLANT, html)
     page.wait_for_timeout(100)

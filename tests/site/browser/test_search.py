@@ -1,11 +1,21 @@
 """A reader who searches finds."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.site.browser.reader import Reader
 
 pytestmark = pytest.mark.browser
+
+
+def search(reader: Reader, query: str) -> tuple[Page, list[str]]:
+    """Type a query into the field of the site, and read where the results lead."""
+    site = reader.open("")
+    site.keyboard.press("/")
+    site.keyboard.type(query)
+    results = site.locator(".md-search-result__link")
+    expect(results.first).to_be_visible()
+    return site, [link.get_attribute("href") or "" for link in results.all()]
 
 
 @pytest.mark.parametrize(
@@ -17,15 +27,27 @@ pytestmark = pytest.mark.browser
     ],
 )
 def test_search_finds(reader: Reader, query: str, page: str) -> None:
-    site = reader.open("")
-    site.keyboard.press("/")
-    site.keyboard.type(query)
-    results = site.locator(".md-search-result__link")
-    expect(results.first).to_be_visible()
-    addresses = [link.get_attribute("href") or "" for link in results.all()]
+    site, addresses = search(reader, query)
     assert any(page in address for address in addresses), addresses
-    results.first.click()
+    site.locator(".md-search-result__link").first.click()
     expect(site.get_by_role("article")).to_contain_text(query, ignore_case=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("continuous actions", "start/limits"),
+        ("gru", "start/limits"),
+        ("export", "start/limits"),
+        ("multi-agent", "start/limits"),
+        ("save best model", "how-to/evaluate"),
+        ("nan", "how-to/diagnostics"),
+        ("hyperparameters", "how-to/choose-settings"),
+    ],
+)
+def test_answer_comes_first_also_where_it_is_no(reader: Reader, query: str, page: str) -> None:
+    _, addresses = search(reader, query)
+    assert page in addresses[0], addresses[:5]
 
 
 def test_missing_page_helps(reader: Reader) -> None:

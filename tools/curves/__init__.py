@@ -1,0 +1,1 @@
+"""The learning curve of the tutorial, drawn from a recorded run."""
