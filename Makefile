@@ -63,6 +63,7 @@ popgym: $(INSTALLED) ## Train the runs of POPGym that the record lacks, and writ
 
 figures: $(INSTALLED) ## Draw the figures of the site from the records
 	$(BIN)/python -m benchmarks.curves.figures
+	$(BIN)/python -m tools.curves
 	$(BIN)/python -m benchmarks.speed.figures
 
 verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages from the records

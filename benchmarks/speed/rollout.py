@@ -79,7 +79,7 @@ class OurStoredRollout(OurRollout):
         super().__call__()
         self.buffer.finish(torch.zeros(ENVIRONMENTS), gamma=0.99, gae_lambda=0.95)
 
-    def store(  # noqa: PLR0913, PLR0917 - the parts of one step
+    def store(
         self,
         features: torch.Tensor,
         result: ActionResult,
@@ -104,7 +104,7 @@ def make_sb3_rollout() -> Callable[[], None]:
     """Return the collection of sb3-contrib, which also stores states and computes advantages."""
     env = SB3Env()
     algorithm = recurrent_ppo(MlpLstmPolicy, env, n_steps=w.STEPS, batch_size=w.STEPS)
-    _, callback = algorithm._setup_learn(w.STEPS)  # noqa: SLF001 -- `learn` starts so; no public way
+    _, callback = algorithm._setup_learn(w.STEPS)
 
     def rollout() -> None:
         algorithm.collect_rollouts(env, callback, algorithm.rollout_buffer, w.STEPS)

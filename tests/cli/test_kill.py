@@ -60,10 +60,10 @@ def _wait(_run: RunFolder, moments: random.Random) -> None:
 
 def _wait_for_a_write(run: RunFolder, process: int, checkpoints: int) -> None:
     """Wait for some checkpoints, and then until the next one is being written."""
-    before, last = _unfinished(run), run.newest_checkpoint()
+    before, last = _unfinished(run), run.latest_checkpoint()
     while checkpoints or _unfinished(run) in ({}, before):
         os.kill(process, 0)  # an error if it has ended
-        newest = run.newest_checkpoint()
+        newest = run.latest_checkpoint()
         checkpoints, last = checkpoints - (newest != last and checkpoints > 0), newest
         time.sleep(0.0002)
 

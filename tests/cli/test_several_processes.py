@@ -24,8 +24,8 @@ LONG = ("--total-steps", "32000000")
 def start(run: RunFolder, *arguments: str) -> subprocess.Popen[str]:
     """Start two processes that train, and wait for two checkpoints."""
     group = start_group("tamiyo_rl", "train", *arguments)
-    before = run.newest_checkpoint()
-    while len(list(run.checkpoints.glob("*.pt"))) < 2 or run.newest_checkpoint() == before:
+    before = run.latest_checkpoint()
+    while len(list(run.checkpoints.glob("*.pt"))) < 2 or run.latest_checkpoint() == before:
         assert group.poll() is None, group.communicate()[0]
         time.sleep(0.01)
     return group

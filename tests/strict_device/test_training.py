@@ -11,7 +11,6 @@ from tamiyo_rl.training import (
     FeatureNormalizer,
     PPOConfig,
     RecurrentPPO,
-    SavedPolicy,
     evaluate_policy,
     load_checkpoint,
     load_policy,
@@ -63,7 +62,7 @@ def test_a_training_on_the_device_resumes_to_the_last_bit(tmp_path: Path) -> Non
 
 def test_a_policy_is_saved_loaded_and_evaluated_on_the_device(tmp_path: Path) -> None:
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=8).to("strict")
-    save_policy(tmp_path / "policy.pt", SavedPolicy(bundle, FeatureNormalizer(2)))
+    save_policy(tmp_path / "policy.pt", bundle, FeatureNormalizer(2))
     loaded = load_policy(tmp_path / "policy.pt", device="strict")
     assert loaded.bundle.device.type == "strict"
     evaluate_policy(loaded.bundle, make_envs(num_envs=4), loaded.normalizer)  # or it raises

@@ -22,9 +22,9 @@ from tamiyo_rl.training import (
     RewardScaler,
     RolloutBatch,
     RolloutBuffer,
+    compute_gae,
     evaluate_policy,
     explained_variance,
-    generalized_advantages,
     make_envs,
     ppo_loss,
 )
@@ -180,7 +180,7 @@ GAE: dict[str, Any] = {
 @given(name=st.sampled_from(list(GAE)), value=junk)
 def test_advantages(name: str, value: Any) -> None:
     others = set(GAE) if name == "rewards" else {name}  # the others must be like the rewards
-    holds(others, lambda: generalized_advantages(**GAE | {name: value}))
+    holds(others, lambda: compute_gae(**GAE | {name: value}))
 
 
 def good_loss() -> tuple[EvalResult, RolloutBatch]:

@@ -15,9 +15,9 @@ from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import (
     PPOConfig,
     RecurrentPPO,
+    latest_checkpoint,
     load_checkpoint,
     make_envs,
-    newest_checkpoint,
     save_checkpoint,
 )
 from tamiyo_rl.training.checkpoint import read_checkpoint
@@ -95,12 +95,12 @@ def test_environments_in_other_processes_begin_new_episodes(tmp_path: Path) -> N
 
 def test_the_newest_ones_are_kept(tmp_path: Path) -> None:
     trainer = make_trainer(make_envs(num_envs=4))
-    assert newest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path) is None
     for _ in trainer.train():
         save_checkpoint(tmp_path, trainer, keep=2)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["checkpoint-000000000320.pt", "checkpoint-000000000384.pt"]
-    assert newest_checkpoint(tmp_path) == tmp_path / names[-1]
+    assert latest_checkpoint(tmp_path) == tmp_path / names[-1]
 
 
 def test_what_was_just_written_stays_and_is_the_newest(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_was_just_written_stays_and_is_the_newest(tmp_path: Path) -> None:
     for keep in (2, 1):
         path = save_checkpoint(tmp_path, shorter, keep=keep)
         assert path.exists()
-        assert newest_checkpoint(tmp_path) == path
+        assert latest_checkpoint(tmp_path) == path
         assert len(list(tmp_path.iterdir())) == keep
 
 
@@ -124,7 +124,7 @@ def test_a_number_to_keep_below_one_is_named(keep: Any, tmp_path: Path) -> None:
 
 def test_a_str_is_a_path(tmp_path: Path) -> None:
     path = save_checkpoint(str(tmp_path), _begun())
-    assert newest_checkpoint(str(tmp_path)) == path
+    assert latest_checkpoint(str(tmp_path)) == path
     load_checkpoint(str(path), make_trainer(make_envs(num_envs=4)))
 
 
@@ -134,7 +134,7 @@ def test_a_str_is_a_path(tmp_path: Path) -> None:
         (lambda trainer: load_checkpoint(None, trainer), "path: expected a checkpoint, got None"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda trainer: load_checkpoint(7, trainer), "path: expected a path, got 7"),  # type: ignore[arg-type]  # as above
         (lambda trainer: save_checkpoint(7, trainer), "folder: expected a path, got 7"),  # type: ignore[arg-type]  # as above
-        (lambda _: newest_checkpoint(None), "folder: expected a path, got None"),  # type: ignore[arg-type]  # as above
+        (lambda _: latest_checkpoint(None), "folder: expected a path, got None"),  # type: ignore[arg-type]  # as above
         (lambda _: load_checkpoint("a", "b"), "trainer: expected a RecurrentPPO, got str"),  # type: ignore[arg-type]  # as above
         (lambda _: save_checkpoint("a", "b"), "trainer: expected a RecurrentPPO, got str"),  # type: ignore[arg-type]  # as above
     ],

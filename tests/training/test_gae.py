@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamiyo_rl.training import generalized_advantages
+from tamiyo_rl.training import compute_gae
 
 
 def advantage_by_definition(start: int, row: list[list[Any]], gamma: float, decay: float) -> float:
@@ -28,7 +28,7 @@ def test_equals_its_definition(seed: int, gamma: float, decay: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     floats = [torch.randn(2, 9, generator=generator, dtype=torch.float64) for _ in range(3)]
     flags = [torch.rand(2, 9, generator=generator) < 0.2 for _ in range(2)]
-    got = generalized_advantages(*floats, *flags, gamma=gamma, gae_lambda=decay)
+    got = compute_gae(*floats, *flags, gamma=gamma, gae_lambda=decay)
     for row in range(2):
         lists = [part[row].tolist() for part in (*floats, *flags)]
         for t in range(9):

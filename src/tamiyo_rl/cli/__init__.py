@@ -77,7 +77,7 @@ def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
     return command
 
 
-def _parse_one(name: str, given: Sequence[str], default: Any = tyro.MISSING_NONPROP) -> Any:  # noqa: ANN401 - any command
+def _parse_one(name: str, given: Sequence[str], default: Any = tyro.MISSING_NONPROP) -> Any:
     """Parse the arguments of one command, so that an error names the help of that command."""
     with WHOLE_NUMBERS:
         return tyro.cli(COMMANDS[name], prog=f"tamiyo-rl {name}", args=given, default=default)

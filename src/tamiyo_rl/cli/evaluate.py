@@ -96,7 +96,7 @@ class Evaluate:
             )
         return Train.from_settings(folder.config, folder.read_config()).env
 
-    def _play(self, policy: SavedPolicy, envs: Any) -> NDArray[np.float64]:  # noqa: ANN401 - a vector environment
+    def _play(self, policy: SavedPolicy, envs: Any) -> NDArray[np.float64]:
         with _progress(self.episodes) as watch:
             return evaluate_policy(
                 policy.bundle,

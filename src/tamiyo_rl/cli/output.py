@@ -32,7 +32,7 @@ class Output:
         with self._may_fail():
             self._stream.flush()
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the stream has
+    def __getattr__(self, name: str) -> Any:
         """Return what else the stream has."""
         return getattr(self._stream, name)
 

@@ -34,7 +34,7 @@ from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
 from tamiyo_rl.training.run_files import RunFolder, draw_learning_curve
 from tamiyo_rl.training.run_lock import lock_run
 from tamiyo_rl.training.run_log import TrainingLog, read_log
-from tamiyo_rl.training.saved_policy import SavedPolicy, save_policy
+from tamiyo_rl.training.saved_policy import save_policy
 from tamiyo_rl.training.tensorboard import TensorBoardLog, require_tensorboard
 
 Watcher = Callable[[UpdateReport], None]
@@ -184,7 +184,7 @@ class Train:
                 folder.begin(self.settings())
             say(console, f"training in {folder.path}: {steps}")
             return
-        newest = folder.newest_checkpoint()
+        newest = folder.latest_checkpoint()
         if newest is not None:
             load_checkpoint(newest, trainer)
         say(console, f"going on at {trainer.steps:,} of {steps}")
@@ -232,7 +232,7 @@ class Train:
 
     def _finish(self, folder: RunFolder, trainer: RecurrentPPO, console: Console) -> None:
         bundle = cast("LSTMPolicyBundle", trainer.bundle)
-        save_policy(folder.policy, SavedPolicy(bundle, trainer.normalizer))
+        save_policy(folder.policy, bundle, trainer.normalizer)
         draw_learning_curve(
             read_log(folder.log), folder.curve, solved_at=reward_threshold(trainer.envs)
         )

@@ -309,7 +309,7 @@ def _patterns(untouched: Iterable[str]) -> list[str]:
 
 def _may_have_had_one(parameter: torch.Tensor, kinds: set[type]) -> bool:
     """Tell whether a gradient that is not there may have been taken, or be kept elsewhere."""
-    if parameter._post_accumulate_grad_hooks:  # noqa: SLF001 - no public name
+    if parameter._post_accumulate_grad_hooks:
         return True
     kind = type(parameter)
     is_shard = kind is not torch.Tensor and not issubclass(kind, torch.nn.Parameter)

@@ -197,7 +197,7 @@ def _largest_difference(
 
 
 def _named(place: Sequence[int]) -> str:
-    if len(place) == 2:  # noqa: PLR2004 - [B, T]
+    if len(place) == 2:
         return f"row {place[0]}, step {place[1]}"
     return f"index {list(place)}"
 

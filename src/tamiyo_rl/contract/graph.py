@@ -70,7 +70,7 @@ def is_transformed(tensor: torch.Tensor) -> bool:
         [True] False
         ```
     """
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))  # noqa: SLF001 - no public name
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def shares_storage(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -116,7 +116,7 @@ def size_of(parameter: torch.Tensor) -> int:
     return -1 if is_lazy(parameter) else parameter.numel()
 
 
-def _nodes(root: Any) -> Iterator[Any]:  # noqa: ANN401 - torch types its nodes loosely
+def _nodes(root: Any) -> Iterator[Any]:
     """Yield each node of the graph once, with no recursion: graphs are deep."""
     seen, stack = set(), [root]
     while stack:

@@ -347,7 +347,7 @@ def _signature(method: Callable[..., Any]) -> inspect.Signature:
     )
 
 
-def _name(method: Any) -> str:  # noqa: ANN401 - anything that is called
+def _name(method: Any) -> str:
     """Return the name of a function, of what a partial calls, or of the class of a module."""
     return str(getattr(getattr(method, "func", method), "__name__", type(method).__name__))
 

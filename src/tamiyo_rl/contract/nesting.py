@@ -91,9 +91,9 @@ def only_atoms(values: Collection[object]) -> bool:
 
 
 def replace_tensors(
-    value: Any,  # noqa: ANN401 - any nesting
+    value: Any,
     replace: Callable[[torch.Tensor], torch.Tensor],
-) -> Any:  # noqa: ANN401 - as the value
+) -> Any:
     """Return `value` with each tensor passed through `replace`; what does not change is kept.
 
     What stands at two places is replaced by one thing at both.
@@ -182,7 +182,7 @@ def has_parameters(value: object) -> bool:
     return type(named_parameters) in _METHODS and not isinstance(value, type)
 
 
-def children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nesting
+def children_of(value: Any) -> list[tuple[str, Any]]:
     """List how the path goes on (`.h`, `[0]`, `["op"]`), and to what; nothing for no container.
 
     What raises when it is looked at, as a proxy of nothing does, is no container: it is passed on.
@@ -210,7 +210,7 @@ def children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nest
         return []
 
 
-def _children_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any nesting
+def _children_of(value: Any) -> list[tuple[str, Any]]:
     if type(value) in ATOMS or is_tensor(value) or has_parameters(value):
         return []
     if type(value) is dict and only_atoms(value.values()):
@@ -229,14 +229,14 @@ def _items_of(value: Sequence[Any]) -> list[tuple[str, Any]]:
     return list(zip(named or [f"[{i}]" for i in range(len(value))], value, strict=True))
 
 
-def _attribute(value: Any, name: str) -> Any:  # noqa: ANN401 - any attribute
+def _attribute(value: Any, name: str) -> Any:
     try:
         return getattr(value, name)
     except Exception:  # noqa: BLE001 - a property or a proxy may raise anything
         return _MISSING
 
 
-def _attribute_names(value: Any) -> list[str]:  # noqa: ANN401 - any nesting
+def _attribute_names(value: Any) -> list[str]:
     """Name the attributes of a dataclass, an attrs class or a namespace; none for all else."""
     if isinstance(value, type):
         return []
@@ -248,15 +248,15 @@ def _attribute_names(value: Any) -> list[str]:  # noqa: ANN401 - any nesting
 
 
 def _with_children(
-    value: Any,  # noqa: ANN401 - any nesting
+    value: Any,
     children: list[tuple[str, Any]],
     new: list[Any],
-) -> Any:  # noqa: ANN401 - as the value
+) -> Any:
     unchanged = all(old is child for (_, old), child in zip(children, new, strict=True))
     return value if unchanged else _rebuild(value, [step for step, _ in children], new)
 
 
-def _rebuild(value: Any, steps: list[str], children: list[Any]) -> Any:  # noqa: ANN401 - any nesting
+def _rebuild(value: Any, steps: list[str], children: list[Any]) -> Any:
     if isinstance(value, tuple):
         return _rebuild_tuple(value, children)
     if isinstance(value, Mapping):

@@ -47,7 +47,7 @@ def _is_ordinary(owner: HasParameters) -> bool:
         return False
 
 
-def parameters_of(owner: Any) -> dict[str, torch.Tensor] | None:  # noqa: ANN401 - whatever has the attribute
+def parameters_of(owner: Any) -> dict[str, torch.Tensor] | None:
     """Return the parameters that an owner names; None if what it names are not parameters.
 
     Lazy parameters, which hold nothing yet, are left out.
@@ -86,6 +86,6 @@ def any_requires_grad(values: object) -> bool:
 def is_trackable(parameter: torch.Tensor) -> bool:
     """Tell whether autograd can track writes, as it cannot if inference mode made the tensor."""
     try:
-        return parameter._version >= 0 and not parameter.is_inference()  # noqa: SLF001 - torch has no public name for it
+        return parameter._version >= 0 and not parameter.is_inference()
     except (RuntimeError, ValueError):
         return is_lazy(parameter)  # it holds nothing yet

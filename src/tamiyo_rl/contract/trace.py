@@ -111,7 +111,7 @@ def trace_crossings() -> Iterator[None]:
 
 def travel_of(tensor: torch.Tensor) -> str | None:
     """Return where `tensor` was made and how it came here; None where no tracer saw it."""
-    for mode in torch.overrides._get_current_function_mode_stack():  # noqa: SLF001 - no public name
+    for mode in torch.overrides._get_current_function_mode_stack():
         if isinstance(mode, _Tracer) and (travel := mode.travel_of(tensor)) is not _UNSEEN:
             return str(travel)
     return None
@@ -131,7 +131,7 @@ class _Tracer(TorchFunctionMode):
         types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the operation returns
+    ) -> Any:
         if torch.compiler.is_compiling():  # the compiler traces this method too
             return func(*args, **(kwargs or {}))
         arguments = {f"[{i}]": value for i, value in enumerate(args)} | dict(kwargs or {})
@@ -141,7 +141,7 @@ class _Tracer(TorchFunctionMode):
             if str(error).startswith(_MESSAGES):
                 error.add_note(self._note(func, arguments))
             raise
-        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - what looks is not looked at
+        with torch._C.DisableTorchFunctionSubclass():
             self._follow(func, arguments, result)
         return result
 
@@ -209,7 +209,7 @@ def _users_frame() -> FrameType:
 
 
 def _stack() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to walk a stack
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         yield frame
         frame = frame.f_back

@@ -65,7 +65,7 @@ def plain(lab: Lab) -> Mapping[str, torch.Tensor]:
     return lab.terms(lab.evaluate())
 
 
-def crossing(  # noqa: PLR0913 - what a case states
+def crossing(
     expected: Outcome,
     verdict: Verdict,
     *noticed_by: Tool,

@@ -179,7 +179,7 @@ class Lab:
         with torch.inference_mode():
             return mark_origin(tensor.clone(), "Lab.rollout")
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Evaluation:  # noqa: ANN401 - as Policy.evaluate
+    def evaluate(self, *args: Any, **kwargs: Any) -> Evaluation:
         """Make the training call; features and actions are the rollout's unless given."""
         names = ("features", "actions", "state", "masks")
         given = dict(zip(names, args, strict=False)) | kwargs

@@ -247,6 +247,6 @@ def _is_bool_matrix(value: object) -> bool:
         and value.layout == torch.strided
         and not value.is_nested
         and value.dtype == torch.bool
-        and value.dim() == 2  # noqa: PLR2004 - [B, T]
+        and value.dim() == 2
         and value.numel() > 0
     )

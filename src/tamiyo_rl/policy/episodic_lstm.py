@@ -92,7 +92,7 @@ class EpisodicLSTM(nn.LSTM):
     initial_cell: nn.Parameter | None
     initial_output: nn.Parameter | None
 
-    def __init__(self, *args: Any, learn_initial_state: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 - nn.LSTM's own
+    def __init__(self, *args: Any, learn_initial_state: bool = False, **kwargs: Any) -> None:
         require_bool(learn_initial_state=learn_initial_state)
         super().__init__(*args, **kwargs)
         if learn_initial_state and (self.bidirectional or self.proj_size):
@@ -220,7 +220,7 @@ class EpisodicLSTM(nn.LSTM):
     ) -> tuple[Any, Any]:
         return run_where_supported(kernel, inputs, state, self.weight_hh_l0)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:  # noqa: ANN401 - nn.Module's own
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         names = [prefix + name for name in ("initial_cell", "initial_output")]
         weight = state_dict.get(f"{prefix}weight_hh_l0")
         if self.learns_initial_state and weight is not None and not state_dict.keys() & names:
@@ -237,7 +237,7 @@ class EpisodicLSTM(nn.LSTM):
             return hx
         if isinstance(inputs, PackedSequence):
             return self._initial_state(int(inputs.batch_sizes[0]))
-        if inputs.dim() == 2:  # noqa: PLR2004 - [T, F], unbatched
+        if inputs.dim() == 2:
             h, c = self._initial_state(1)
             return h[:, 0], c[:, 0]
         return self._initial_state(inputs.shape[0 if self.batch_first else 1])
@@ -251,7 +251,7 @@ class EpisodicLSTM(nn.LSTM):
                 raise TypeError(f"{name}: expected a tensor, got {describe(value)}.")
         if (
             isinstance(inputs, PackedSequence)
-            or inputs.dim() != 3  # noqa: PLR2004 - [B, T, F]
+            or inputs.dim() != 3
             or self.bidirectional
             or self.proj_size
         ):
@@ -282,7 +282,7 @@ class EpisodicLSTM(nn.LSTM):
         if hx is None:
             return self._initial_state(batch_size)
         shape = (self.num_layers, batch_size, self.hidden_size)
-        if not isinstance(hx, tuple | list) or len(hx) != 2:  # noqa: PLR2004 - a pair
+        if not isinstance(hx, tuple | list) or len(hx) != 2:
             raise TypeError(f"hx: expected a pair (h, c), got {describe(hx)}.")
         for name, part in zip("hc", hx, strict=True):
             if not isinstance(part, torch.Tensor):

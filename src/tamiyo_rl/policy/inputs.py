@@ -68,7 +68,7 @@ class InputChecks(NamedTuple):
         """Return the hidden state in the policy's dtype."""
         if hidden is None:
             return None
-        if not isinstance(hidden, tuple | list) or len(hidden) != 2:  # noqa: PLR2004 - a pair
+        if not isinstance(hidden, tuple | list) or len(hidden) != 2:
             raise TypeError(
                 f"hidden: expected a pair (h, c), got {describe(hidden)}. Pass what get_action() "
                 "returned as .hidden, or HiddenState(h, c)."

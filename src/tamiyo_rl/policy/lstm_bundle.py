@@ -125,7 +125,7 @@ class LSTMPolicyBundle(NetworkHolder):
         ```
     """
 
-    def __init__(  # noqa: PLR0913 - the settings of a recurrent actor-critic
+    def __init__(
         self,
         feature_dim: int,
         action_dims: int | Mapping[str, int],
@@ -158,7 +158,7 @@ class LSTMPolicyBundle(NetworkHolder):
         cls,
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
-        **kwargs: Any,  # noqa: ANN401 - those of the constructor
+        **kwargs: Any,
     ) -> Self:
         """Build a bundle for Gymnasium spaces; `SpaceAdapter` converts what passes between.
 

@@ -46,7 +46,7 @@ class FactoredRecurrentActorCritic(nn.Module):
 
     validate = False
 
-    def __init__(  # noqa: PLR0913 - what a recurrent actor-critic is made of
+    def __init__(
         self,
         feature_dim: int,
         num_actions: int,
@@ -145,7 +145,7 @@ def encoded_dim(encoder: nn.Module, feature_dim: int) -> int:
         raise _misfit(feature_dim, f"{type(error).__name__}: {error}") from error
     if not isinstance(encoded, torch.Tensor):
         raise _misfit(feature_dim, type(encoded).__name__)
-    if encoded.dim() != 2 or encoded.shape[0] != 2 or not encoded.shape[1]:  # noqa: PLR2004 - [2, E]
+    if encoded.dim() != 2 or encoded.shape[0] != 2 or not encoded.shape[1]:
         raise _misfit(feature_dim, str(list(encoded.shape)))
     if not encoded.is_floating_point():
         raise _misfit(feature_dim, str(encoded.dtype))

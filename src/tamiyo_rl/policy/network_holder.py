@@ -92,7 +92,7 @@ class NetworkHolder:
         """Whether the network is in training mode (dropout on)."""
         return self.network.training
 
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module.train
+    def train(self, mode: bool = True) -> Self:
         """Set training mode (dropout on), or evaluation mode, and return the bundle.
 
         Args:

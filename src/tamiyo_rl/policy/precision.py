@@ -13,7 +13,7 @@ def _onednn_lacks_bfloat16() -> bool:
     """Tell whether oneDNN is there and cannot compute in bfloat16, as without AVX-512."""
     if not torch.backends.mkldnn.is_available():
         return False
-    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001 - no public name tells
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 ONEDNN_LACKS_BFLOAT16 = _onednn_lacks_bfloat16()

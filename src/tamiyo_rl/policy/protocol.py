@@ -233,7 +233,7 @@ class PolicyBundle(Protocol):
         """Whether the policy is in training mode (dropout on)."""
         ...
 
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as nn.Module.train
+    def train(self, mode: bool = True) -> Self:
         """Set training mode, or evaluation mode, and return the policy."""
         ...
 

@@ -64,7 +64,7 @@ class SpaceAdapter:
 
     def features(
         self,
-        observations: Any,  # noqa: ANN401 - as the environment gives them
+        observations: Any,
         device: torch.device | str | None = None,
     ) -> torch.Tensor:
         """Flatten a batch of observations to float32 features `[B, F]`; discrete ones one-hot.
@@ -82,7 +82,7 @@ class SpaceAdapter:
 
     def columns(
         self,
-        observations: Any,  # noqa: ANN401 - as the environment gives them
+        observations: Any,
         name: str = "observations",
         *,
         num_envs: int | None = None,
@@ -124,7 +124,7 @@ class SpaceAdapter:
                 f"device: expected a device of this machine, got {device!r}."
             ) from error
 
-    def actions(self, actions: Mapping[str, torch.Tensor], *, num_envs: int | None = None) -> Any:  # noqa: ANN401 - as the environment takes them
+    def actions(self, actions: Mapping[str, torch.Tensor], *, num_envs: int | None = None) -> Any:
         """Convert a batch of actions by head to the format that the vector environment takes.
 
         Args:
@@ -160,7 +160,7 @@ def _parts(space: spaces.Dict | spaces.Tuple[Any]) -> list[tuple[Any, gymnasium.
 
 def _columns(
     space: gymnasium.Space[Any],
-    batch: Any,  # noqa: ANN401 - any nesting
+    batch: Any,
     path: str,
 ) -> dict[str, NDArray[Any]]:
     """Return the features `[B, n]` of each part of the observations, by its path."""
@@ -195,7 +195,7 @@ def _values(space: gymnasium.Space[Any], batch: object, path: str) -> NDArray[An
         raise TypeError(f"{path}: expected an array, got {describe(batch)}.") from error
     counted = isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
     expected, kinds = ("integers", "biu") if counted else ("real numbers", "biuf")
-    if values.dtype.kind not in kinds or values.dtype.itemsize > 8:  # noqa: PLR2004 - 64 bits
+    if values.dtype.kind not in kinds or values.dtype.itemsize > 8:
         raise TypeError(f"{path}: expected {expected} for {space}, got {values.dtype}.")
     if not values.ndim or values.shape[1:] != space.shape:
         wanted = ", ".join(map(str, ("B", *(space.shape or ()))))
@@ -267,7 +267,7 @@ def _head(key: str, sub: str) -> str:
     return key if sub == "action" else f"{key}.{sub}"
 
 
-def _environment_actions(space: gymnasium.Space[Any], by_head: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - any nesting
+def _environment_actions(space: gymnasium.Space[Any], by_head: Mapping[str, NDArray[Any]]) -> Any:
     if isinstance(space, spaces.Discrete):
         return (by_head["action"] + space.start).astype(space.dtype)
     if isinstance(space, spaces.MultiDiscrete):

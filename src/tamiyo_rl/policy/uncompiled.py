@@ -15,7 +15,7 @@ def uncompiled(method: F) -> F:
     """Do as `torch.compiler.disable`, which loads the compiler at once: a second at each import."""
 
     @functools.wraps(method)
-    def outside(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
+    def outside(*args: Any, **kwargs: Any) -> Any:
         call = torch.compiler.disable(method) if torch.compiler.is_compiling() else method
         return call(*args, **kwargs)
 

@@ -2,8 +2,8 @@
 
 from tamiyo_rl.training.action_masks import ActionMasks
 from tamiyo_rl.training.checkpoint import (
+    latest_checkpoint,
     load_checkpoint,
-    newest_checkpoint,
     save_checkpoint,
 )
 from tamiyo_rl.training.diagnostics import (
@@ -18,7 +18,7 @@ from tamiyo_rl.training.environments import (
     make_envs,
 )
 from tamiyo_rl.training.evaluation import evaluate_policy
-from tamiyo_rl.training.gae import generalized_advantages
+from tamiyo_rl.training.gae import compute_gae
 from tamiyo_rl.training.normalization import FeatureNormalizer, RewardScaler
 from tamiyo_rl.training.ppo_config import PPOConfig
 from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
@@ -44,15 +44,15 @@ __all__ = [
     "SavedPolicy",
     "TensorBoardLog",
     "UpdateReport",
+    "compute_gae",
     "evaluate_policy",
     "explained_variance",
-    "generalized_advantages",
     "hidden_staleness",
+    "latest_checkpoint",
     "load_checkpoint",
     "load_policy",
     "make_cartpole_without_velocities",
     "make_envs",
-    "newest_checkpoint",
     "ppo_loss",
     "save_checkpoint",
     "save_policy",

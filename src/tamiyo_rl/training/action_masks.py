@@ -80,12 +80,12 @@ class ActionMasks:
         parts = torch.tensor(masks, device=device).split(list(self._sizes.values()), dim=-1)
         return dict(zip(self._sizes, parts, strict=True))
 
-    def _call_method(self) -> Any:  # noqa: ANN401 - any nesting
+    def _call_method(self) -> Any:
         envs: Any = self._envs.unwrapped
         return getattr(envs, METHOD)() if hasattr(envs, METHOD) else as_rows(envs.call(METHOD))
 
 
-def _has_method(envs: Any) -> bool:  # noqa: ANN401 - only some vector environments have call()
+def _has_method(envs: Any) -> bool:
     has_own = callable(getattr(envs, METHOD, None))
     return has_own or (hasattr(envs, "call") and all(envs.call("has_wrapper_attr", METHOD)))
 
@@ -99,7 +99,7 @@ def _part(
     return flat if given is None else flat | ~np.asarray(given, dtype=np.bool_)[:, None]
 
 
-def _flat(space: gymnasium.Space[Any], masks: Any, rows: Rows, path: str) -> Masks:  # noqa: ANN401 - any nesting
+def _flat(space: gymnasium.Space[Any], masks: Any, rows: Rows, path: str) -> Masks:
     """Return `[B, actions]` for the environments of these numbers, true where one is valid."""
     if isinstance(masks, np.ndarray) and masks.dtype == object and masks.shape == (len(rows),):
         own = zip(rows, masks, strict=True)
@@ -120,7 +120,7 @@ def _num_actions(space: gymnasium.Space[Any]) -> int:
     return int(np.sum(sizes))
 
 
-def _checked(masks: Any, rows: Rows, size: int, path: str) -> Masks:  # noqa: ANN401 - any nesting
+def _checked(masks: Any, rows: Rows, size: int, path: str) -> Masks:
     try:
         flat = _side_by_side(masks, len(rows))
     except (TypeError, ValueError) as error:
@@ -141,7 +141,7 @@ def _checked(masks: Any, rows: Rows, size: int, path: str) -> Masks:  # noqa: AN
     return valid
 
 
-def _side_by_side(masks: Any, num_envs: int) -> NDArray[Any]:  # noqa: ANN401 - any nesting
+def _side_by_side(masks: Any, num_envs: int) -> NDArray[Any]:
     """Join a tuple of masks, however deep, along the actions."""
     if isinstance(masks, tuple):
         return np.concatenate([_side_by_side(mask, num_envs) for mask in masks], axis=1)

@@ -20,7 +20,7 @@ class CountedMethod:
         functools.update_wrapper(self, method)
         self._method, self.calls = method, 0
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the method."""
         self.calls += 1
         return self._method(*args, **kwargs)

@@ -43,7 +43,7 @@ def save_checkpoint(
         from tamiyo_rl import LSTMPolicyBundle
         from tamiyo_rl.training import (
             PPOConfig, RecurrentPPO, load_checkpoint, make_cartpole_without_velocities,
-            newest_checkpoint, save_checkpoint,
+            latest_checkpoint, save_checkpoint,
         )
 
 
@@ -63,7 +63,7 @@ def save_checkpoint(
                 break
 
         resumed = make_trainer()
-        load_checkpoint(newest_checkpoint("run"), resumed)
+        load_checkpoint(latest_checkpoint("run"), resumed)
         print([report.steps for report in resumed.train()])
         ```
 
@@ -87,7 +87,7 @@ def save_checkpoint(
     return path
 
 
-def newest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
+def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
     """Return the checkpoint that was written last in a folder; None if there is none.
 
     Args:
@@ -142,7 +142,7 @@ def load_checkpoint(path: str | os.PathLike[str], trainer: RecurrentPPO) -> None
     _require_trainer(trainer)
     if path is None:
         raise TypeError(
-            "path: expected a checkpoint, got None. newest_checkpoint() returns None where the "
+            "path: expected a checkpoint, got None. latest_checkpoint() returns None where the "
             "folder has no checkpoint: begin a new training there."
         )
     content = read_checkpoint(path)

@@ -124,7 +124,7 @@ def mean_over_processes(tensor: torch.Tensor) -> torch.Tensor:
     return total / world_size()
 
 
-def gather_to_first(value: Any) -> list[Any]:  # noqa: ANN401 - any data
+def gather_to_first(value: Any) -> list[Any]:
     """Return the values of all processes in the first one; elsewhere an empty list.
 
     Args:

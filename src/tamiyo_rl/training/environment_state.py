@@ -104,7 +104,7 @@ def _layers(path: str, layer: Layer, seen: set[int]) -> Iterator[tuple[str, Laye
             yield from _layers(f"{path}.{name}{key}", held, seen)
 
 
-def _held(value: Any) -> list[tuple[str, Layer]]:  # noqa: ANN401 - any attribute
+def _held(value: Any) -> list[tuple[str, Layer]]:
     """Return the layers that an attribute is or contains."""
     if isinstance(value, gymnasium.Env | VectorEnv | gymnasium.Space):
         return [("", value)]
@@ -119,7 +119,7 @@ def _speaks_for_itself(layer: Layer) -> bool:
     return all(callable(getattr(type(layer), name, None)) for name in ("get_state", "set_state"))
 
 
-def _layer_state(path: str, layer: Layer) -> Any:  # noqa: ANN401 - encoded data
+def _layer_state(path: str, layer: Layer) -> Any:
     if _speaks_for_itself(layer):
         return _encode_named(f"{path}.get_state()", layer.get_state())  # type: ignore[union-attr]  # it speaks for itself
     return {
@@ -141,14 +141,14 @@ def _is_fixed(value: object) -> bool:
     return bool(_held(value)) or all(isinstance(item, CONSTANTS) for item in items)
 
 
-def _encode_named(name: str, value: Any) -> Any:  # noqa: ANN401 - any data
+def _encode_named(name: str, value: Any) -> Any:
     try:
         return encode(value)
     except NotPlainError as error:
         raise NotPlainError(f"{name}: {error}") from error
 
 
-def _restore_layer(layer: Layer, state: Any) -> None:  # noqa: ANN401 - decoded data
+def _restore_layer(layer: Layer, state: Any) -> None:
     if _speaks_for_itself(layer):
         layer.set_state(state)  # type: ignore[union-attr]  # it speaks for itself
         return

@@ -25,7 +25,7 @@ def make_envs(
     num_envs: int = 8,
     *,
     vectorization: Literal["native", "sync", "async"] | None = None,
-    **settings: Any,  # noqa: ANN401 - those of the environment
+    **settings: Any,
 ) -> VectorEnv[Any, Any, Any]:
     """Make a vector environment by its Gymnasium id, fit for `LSTMPolicyBundle.from_spaces`.
 
@@ -97,7 +97,7 @@ def _make(
 
 def make_cartpole_without_velocities(
     num_envs: int,
-    **settings: Any,  # noqa: ANN401 - those of CartPole
+    **settings: Any,
 ) -> VectorEnv[Any, Any, Any]:
     """Make `CartPole-v1` that shows the two positions and hides the two velocities.
 
@@ -177,11 +177,11 @@ def _require_columns(columns: Sequence[int], space: gymnasium.Space[Any]) -> lis
     return listed
 
 
-def _columns_of(space: Any, columns: list[int]) -> gymnasium.spaces.Box:  # noqa: ANN401 - a Box, as was checked
+def _columns_of(space: Any, columns: list[int]) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(space.low[columns], space.high[columns], dtype=space.dtype)
 
 
-def make_single_cartpole(**settings: Any) -> gymnasium.Env[Any, Any]:  # noqa: ANN401 - those of CartPole
+def make_single_cartpole(**settings: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment of the default task; Gymnasium adds the limit of 500 steps."""
     env, columns = CartPoleEnv(**settings), list(POSITIONS)
     shown = _columns_of(env.observation_space, columns)

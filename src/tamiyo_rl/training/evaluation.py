@@ -20,7 +20,7 @@ MAX_STEPS = 100_000
 Watcher = Callable[[int, int], None]
 
 
-def evaluate_policy(  # noqa: PLR0913 - settings, by keyword only
+def evaluate_policy(
     bundle: PolicyBundle,
     envs: VectorEnv[Any, Any, Any],
     normalizer: FeatureNormalizer,

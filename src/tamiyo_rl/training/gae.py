@@ -7,7 +7,7 @@ import torch
 from tamiyo_rl.training.checks import require_flags, require_floats, require_number
 
 
-def generalized_advantages(  # noqa: PLR0913 - the quantities of the equation
+def compute_gae(
     rewards: torch.Tensor,
     values: torch.Tensor,
     next_values: torch.Tensor,
@@ -39,11 +39,11 @@ def generalized_advantages(  # noqa: PLR0913 - the quantities of the equation
     Examples:
         ```python
         import torch
-        from tamiyo_rl.training import generalized_advantages
+        from tamiyo_rl.training import compute_gae
 
         ones, no, yes = torch.ones(1, 1), torch.tensor([[False]]), torch.tensor([[True]])
         for terminated, truncated in ((yes, no), (no, yes)):
-            advantage = generalized_advantages(
+            advantage = compute_gae(
                 ones, ones, 5 * ones, terminated, truncated, gamma=1.0, gae_lambda=1.0
             )
             print(advantage.item())

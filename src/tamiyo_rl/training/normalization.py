@@ -222,7 +222,7 @@ def _entry(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArr
     return value
 
 
-def _array(name: str, value: Any, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:  # noqa: ANN401 - anything
+def _array(name: str, value: Any, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
     """Return an array of this shape, whose dtype is of one of these kinds."""
     try:
         array = np.asarray(value)

@@ -15,7 +15,7 @@ class NotPlainError(ValueError):
     """A value is more than data, so that it cannot be saved and put back."""
 
 
-def encode(value: Any) -> Any:  # noqa: ANN401 - any data
+def encode(value: Any) -> Any:
     """Turn a value into tensors, numbers, strings, lists and dicts.
 
     Arrays keep their dtype and memory order, random generators their state.
@@ -51,7 +51,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any data
     raise NotPlainError(f"expected data, got {kind}")
 
 
-def decode(saved: Any) -> Any:  # noqa: ANN401 - any data
+def decode(saved: Any) -> Any:
     """Turn what `encode` returned into the value again."""
     if not isinstance(saved, dict):
         return saved
@@ -76,7 +76,7 @@ def _decode_array(saved: torch.Tensor | dict[str, Any]) -> np.ndarray[Any, Any]:
     return np.frombuffer(saved["bytes"].numpy(), saved["dtype"]).reshape(saved["shape"]).copy()
 
 
-def _encode_items(items: Any) -> list[Any]:  # noqa: ANN401 - any container
+def _encode_items(items: Any) -> list[Any]:
     return [encode(item) for item in items]
 
 
@@ -99,13 +99,13 @@ def _decode_generator(saved: dict[str, Any]) -> np.random.Generator:
     return np.random.Generator(bits)
 
 
-def _decode_python_random(state: Any) -> random.Random:  # noqa: ANN401 - what getstate() returns
+def _decode_python_random(state: Any) -> random.Random:
     generator = random.Random()  # noqa: S311 - no cryptography
     generator.setstate(decode(state))
     return generator
 
 
-def _decode_random_state(state: Any) -> np.random.RandomState:  # noqa: ANN401 - what get_state() returns
+def _decode_random_state(state: Any) -> np.random.RandomState:
     generator = np.random.RandomState()
     generator.set_state(decode(state))
     return generator

@@ -45,7 +45,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate(decode(state["python"]))
 
 
-def _accelerator() -> Any:  # noqa: ANN401 - the modules of devices have no type in common
+def _accelerator() -> Any:
     """Return the module of the machine's accelerator, such as `torch.cuda`, if it is in use."""
     if not (device := torch.accelerator.current_accelerator(check_available=True)):
         return None

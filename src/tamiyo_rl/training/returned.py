@@ -97,7 +97,7 @@ def as_rows(values: Sequence[Any]) -> NDArray[np.object_]:
     return rows
 
 
-def batch_of_one(value: Any) -> Any:  # noqa: ANN401 - any nesting
+def batch_of_one(value: Any) -> Any:
     """Make a batch of what one environment gave."""
     if isinstance(value, Mapping):
         return {key: batch_of_one(part) for key, part in value.items()}

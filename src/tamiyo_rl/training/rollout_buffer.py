@@ -12,7 +12,7 @@ import torch
 from tamiyo_rl.policy.episode_plan import EpisodePlan
 from tamiyo_rl.policy.inputs import describe, require_heads, require_positive, require_shape
 from tamiyo_rl.policy.protocol import ActionResult, HeadTensors, HiddenState, PolicyBundle
-from tamiyo_rl.training.gae import generalized_advantages
+from tamiyo_rl.training.gae import compute_gae
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -149,7 +149,7 @@ class RolloutBuffer:
 
     @torch.inference_mode(mode=False)
     @torch.no_grad()
-    def add(  # noqa: PLR0913 - what one step of experience is made of
+    def add(
         self,
         features: torch.Tensor,
         result: ActionResult,
@@ -275,7 +275,7 @@ class RolloutBuffer:
         ):
             _require_finite(name, numbers)
         following = torch.cat([self._value[:, 1:], last_values[:, None].to(self._value)], dim=1)
-        self._advantages = generalized_advantages(
+        self._advantages = compute_gae(
             rewards,
             self._value,
             torch.where(final, self._final_value, following),

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from matplotlib.figure import Figure
 
-from tamiyo_rl.training.checkpoint import newest_checkpoint
+from tamiyo_rl.training.checkpoint import latest_checkpoint
 from tamiyo_rl.training.run_log import DAMAGED, RETURN, STEPS
 from tamiyo_rl.training.saved_file import UNFINISHED, as_path, replace_file
 from tamiyo_rl.training.versions import versions
@@ -75,7 +75,7 @@ class RunFolder:
         }
         replace_file(self.config, (json.dumps(content, indent=2) + "\n").encode())
 
-    def read_config(self) -> Any:  # noqa: ANN401 - whatever stands there
+    def read_config(self) -> Any:
         """Return what the config gives for the settings of the run, not yet checked.
 
         Raises:
@@ -97,13 +97,13 @@ class RunFolder:
             )
         return content.get("settings")
 
-    def newest_checkpoint(self) -> Path | None:
+    def latest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint; None before the first."""
-        return newest_checkpoint(self.checkpoints)
+        return latest_checkpoint(self.checkpoints)
 
     def require_checkpoint(self) -> Path:
         """Return the newest checkpoint; `ValueError` before the first."""
-        newest = self.newest_checkpoint()
+        newest = self.latest_checkpoint()
         if newest is None:
             raise ValueError(
                 f"{self.path}: expected a run with a checkpoint, got a run before its first"

@@ -127,7 +127,7 @@ def read_saved(path: str | os.PathLike[str], *, kind: str, version: int) -> dict
     return content
 
 
-def _load(path: Path, kind: str) -> Any:  # noqa: ANN401 - whatever the file holds
+def _load(path: Path, kind: str) -> Any:
     data = path.read_bytes()
     try:
         _require_checksums(data)

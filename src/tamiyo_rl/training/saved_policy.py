@@ -14,7 +14,6 @@ from tamiyo_rl.training.normalization import FeatureNormalizer
 from tamiyo_rl.training.saved_file import read_saved, write_saved
 
 FORMAT = 1
-PARTS = (LSTMPolicyBundle, FeatureNormalizer)
 
 
 class SavedPolicy(NamedTuple):
@@ -29,12 +28,15 @@ class SavedPolicy(NamedTuple):
     normalizer: FeatureNormalizer
 
 
-def save_policy(path: str | os.PathLike[str], policy: SavedPolicy) -> None:
+def save_policy(
+    path: str | os.PathLike[str], bundle: LSTMPolicyBundle, normalizer: FeatureNormalizer
+) -> None:
     """Write a policy to a file, which is replaced only once the new content is on the disk.
 
     Args:
         path: The file.
-        policy: Bundle and normaliser.
+        bundle: The policy.
+        normalizer: Statistics of its features, such as `trainer.normalizer`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -43,10 +45,10 @@ def save_policy(path: str | os.PathLike[str], policy: SavedPolicy) -> None:
     Examples:
         ```python
         from tamiyo_rl import LSTMPolicyBundle
-        from tamiyo_rl.training import FeatureNormalizer, SavedPolicy, load_policy, save_policy
+        from tamiyo_rl.training import FeatureNormalizer, load_policy, save_policy
 
         bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2)
-        save_policy("policy.pt", SavedPolicy(bundle, FeatureNormalizer(2)))
+        save_policy("policy.pt", bundle, FeatureNormalizer(2))
         loaded = load_policy("policy.pt", device=bundle.device)
         print(all(a.equal(b) for a, b in zip(bundle.parameters(), loaded.bundle.parameters())))
         ```
@@ -55,19 +57,13 @@ def save_policy(path: str | os.PathLike[str], policy: SavedPolicy) -> None:
         True
         ```
     """
-    _require_saved_policy(policy)
-    content = policy_content(policy.bundle, policy.normalizer)
-    write_saved(path, content, kind="policy", version=FORMAT)
-
-
-def _require_saved_policy(policy: object) -> None:
-    parts = policy if isinstance(policy, SavedPolicy) else ()
-    if [isinstance(part, kind) for part, kind in zip(parts, PARTS, strict=False)] != [True, True]:
-        got = ", ".join(type(part).__name__ for part in parts)
-        raise TypeError(
-            "policy: expected SavedPolicy(LSTMPolicyBundle, FeatureNormalizer), got "
-            f"{type(policy).__name__}({got}). Pass SavedPolicy(bundle, trainer.normalizer)."
-        )
+    for name, given, kind in (
+        ("bundle", bundle, LSTMPolicyBundle),
+        ("normalizer", normalizer, FeatureNormalizer),
+    ):
+        if not isinstance(given, kind):
+            raise TypeError(f"{name}: expected {kind.__name__}, got {type(given).__name__}.")
+    write_saved(path, policy_content(bundle, normalizer), kind="policy", version=FORMAT)
 
 
 def policy_content(bundle: PolicyBundle, normalizer: FeatureNormalizer) -> dict[str, Any]:

@@ -237,7 +237,7 @@ class EnvironmentStepper:
 
     def _features(
         self,
-        observations: Any,  # noqa: ANN401 - any space
+        observations: Any,
         step: int,
         name: str = "observations",
         row: int | None = None,
@@ -267,7 +267,7 @@ class EnvironmentStepper:
 
     def _final_features(
         self,
-        observations: Any,  # noqa: ANN401 - any space
+        observations: Any,
         info: Mapping[str, Any],
         rows: Flags,
         step: int,
@@ -287,7 +287,7 @@ class EnvironmentStepper:
             final[row] = self._features(observation, step, FINAL, row)[0]
         return final
 
-    def _final_observations(self, info: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any space
+    def _final_observations(self, info: Mapping[str, Any]) -> Any:
         """Return what can be indexed by environment: native environments may batch a Dict."""
         final, num_envs = info.get("final_obs"), self.envs.num_envs
         if final is None:

@@ -152,12 +152,12 @@ class _Scale(torch.autograd.Function):
     """A product whose factor is kept on the context without `save_for_backward`."""
 
     @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - torch's own context
+    def forward(ctx: Any, value: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         ctx.scale = scale
         return value * scale
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401 - torch's own context
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return gradient * ctx.scale, None
 
 
