@@ -1,16 +1,20 @@
-# Everything runs in .venv, which the first target that needs it creates.
+# Everything runs in VENV, which the first target that needs it creates.
 PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 RUN ?= runs/demo
-BIN := .venv/bin
-INSTALLED := .venv/installed
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
 # The tensors here are small: a second thread of PyTorch would only wait, and keep a core busy.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict lint format coverage bench curves popgym figures verify docs serve site-test dist dist-test clean
+.PHONY: help install demo test strict matrix lint format coverage bench curves popgym figures verify docs serve site-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Create VENV (.venv) with PYTHON (python3), and install all that is needed
 
 demo: $(INSTALLED) ## Train a recurrent policy, evaluate it, and show the contract at work
 	$(BIN)/tamiyo-rl train $(RUN) --overwrite
@@ -24,6 +28,9 @@ test: docs ## Run every example and every test, the built site too; DEVICES=cpu,
 strict: $(INSTALLED) ## Run the examples on a second device, built here, where mixing devices is an error
 	$(BIN)/python -m pytest --devices strict README.md docs src \
 		$(wildcard tests/*/test_placement.py) tests/strict_device
+
+matrix: ## Run the tests with each Python and PyTorch; PAIRS="3.12/2.13.0 3.11/2.9.1" chooses
+	$(PYTHON) tools/matrix.py $(PAIRS)
 
 site-test: docs ## Click through the site in a real browser, and run what its buttons copy
 	$(BIN)/python -m pytest -m browser --site site tests/site
@@ -51,7 +58,7 @@ coverage: $(INSTALLED) ## Require that the documentation alone covers contract/ 
 	$(BIN)/coverage report --fail-under=100
 
 bench: $(INSTALLED) ## Time the training step and the rollout against peers, and write the page
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks update --threads 2
 
@@ -80,7 +87,7 @@ serve: $(INSTALLED) ## Serve the site while writing it
 clean: ## Remove what the other targets made, but not runs/
 	rm -rf .venv site site-test dist tests/strict_device/build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-$(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	@touch $@

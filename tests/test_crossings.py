@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamiyo_rl.crossings import CATALOGUE, Crossing, observe, verify
+from tamiyo_rl.crossings.catalogue import Elsewhere
 from tamiyo_rl.crossings.lab import Lab
 from tamiyo_rl.crossings.pages import catalogue_page, read_records, verified_page
 from tamiyo_rl.crossings.verify import Result, record, summary, write_record
@@ -28,7 +30,7 @@ def result_of(crossing: Crossing) -> Result:
 
 @pytest.fixture(scope="module")
 def results() -> list[Result]:
-    return [result_of(crossing) for crossing in CATALOGUE.values()]
+    return [result_of(crossing.on("cpu")) for crossing in CATALOGUE.values()]
 
 
 def test_every_crossing_is_as_the_catalogue_says(results: list[Result]) -> None:
@@ -66,6 +68,15 @@ def test_a_wrong_entry_does_not_hold(change: str) -> None:
     fields = {**vars(right), change: wrong}
     assert result_of(right).holds
     assert not result_of(Crossing(**fields)).holds
+
+
+def test_a_crossing_is_expected_to_do_what_it_does_on_this_machine() -> None:
+    there = Elsewhere("on CUDA", "", lambda device: device == "cuda", "fine", "breach", frozenset())
+    case = replace(CATALOGUE["hidden.detach"], elsewhere=there)
+    assert case.on("cpu") is case
+    assert (case.on("cuda").expected, case.on("cuda").verdict) == ("fine", "breach")
+    assert result_of(case.on("cpu")).holds
+    assert not result_of(case.on("cuda")).holds
 
 
 def test_a_false_alarm_does_not_hold() -> None:
@@ -164,14 +175,15 @@ def test_a_record_is_written_whole(tmp_path: Path, results: list[Result]) -> Non
 
 
 def test_the_pages_are_those_of_the_catalogue_and_the_records() -> None:
-    records = read_records(REFERENCE / "records")
+    records, runs = (read_records(REFERENCE / name) for name in ("records", "records/matrix"))
     assert (REFERENCE / "crossings.md").read_text() == catalogue_page()
-    assert (REFERENCE / "verified-on.md").read_text() == verified_page(records)
+    assert (REFERENCE / "verified-on.md").read_text() == verified_page(records, runs)
 
 
 def test_the_records_are_of_this_catalogue() -> None:
     records = read_records(REFERENCE / "records")
-    assert {record["torch"].partition("+")[0] for record in records} >= {"2.13.0", "2.14.1"}
+    places = {(r["torch"].partition("+")[0], r["onednn_bfloat16"]) for r in records}
+    assert places >= {(torch, has) for torch in ("2.9.1", "2.13.0") for has in (True, False)}
     for content in records:
         assert [seen["id"] for seen in content["crossings"]] == list(CATALOGUE)
         assert all(seen["holds"] for seen in content["crossings"])

@@ -44,6 +44,17 @@ def test_features_are_those_of_gymnasium_flatten(space: spaces.Space[Any]) -> No
     np.testing.assert_allclose(features.numpy(), np.stack(rows).astype(np.float32))
 
 
+def test_features_go_to_the_default_device() -> None:
+    adapter = SpaceAdapter(spaces.Box(-1, 1, (2,)), ACTIONS[0])
+    try:
+        torch.set_default_device("meta")
+        assert adapter.features(np.zeros((3, 2))).is_meta
+    finally:
+        torch.set_default_device(None)
+    # PyTorch 2.9 cannot name its default device after this.
+    assert adapter.features(np.zeros((3, 2))).is_cpu
+
+
 def _rows(space: spaces.Space[Any], batch: Any) -> list[Any]:
     return list(iterate(space, batch))
 

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ def train(trainer: RecurrentPPO, updates: int) -> list[Any]:
     return list(islice(trainer.train(), updates))
 
 
+def exactly(reports: list[Any]) -> list[str]:
+    """Write every digit of reports but their speed, so that a NaN equals a NaN."""
+    return [repr(replace(report, fps=0.0)) for report in reports]
+
+
 def test_the_rest_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     whole = make_trainer(make_envs(num_envs=4))
     expected = train(whole, UPDATES)
@@ -60,7 +66,7 @@ def test_the_rest_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     torch.rand(7)  # what others draw in between does not count
     resumed = make_trainer(make_envs(num_envs=4))
     load_checkpoint(path, resumed)
-    assert train(resumed, UPDATES) == expected[2:]
+    assert exactly(train(resumed, UPDATES)) == exactly(expected[2:])
     parameters = zip(whole.bundle.parameters(), resumed.bundle.parameters(), strict=True)
     assert all(own.equal(other) for own, other in parameters)
 
@@ -76,7 +82,7 @@ def test_sync_environments_go_on_too(env_id: str, tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, begun)
     resumed = make()
     load_checkpoint(path, resumed)
-    assert train(resumed, UPDATES) == expected[3:]
+    assert exactly(train(resumed, UPDATES)) == exactly(expected[3:])
 
 
 def test_environments_in_other_processes_begin_new_episodes(tmp_path: Path) -> None:
@@ -242,7 +248,7 @@ def test_environments_that_speak_for_themselves(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, begun)
     resumed = make()
     load_checkpoint(path, resumed)
-    assert train(resumed, UPDATES) == expected[2:]
+    assert exactly(train(resumed, UPDATES)) == exactly(expected[2:])
 
 
 class Machine(gymnasium.Env[Any, Any]):

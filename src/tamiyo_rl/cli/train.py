@@ -170,7 +170,7 @@ class Train:
             learn_initial_hidden=self.learn_initial_hidden,
         ).to(local_device(self.device))
         if world_size() > 1:
-            bundle.network = DistributedDataParallel(bundle.network, forward_sync_buffers=False)
+            bundle.network = DistributedDataParallel(bundle.network)
         return RecurrentPPO(envs, bundle, self.ppo)
 
     def _prepare(self, folder: RunFolder, trainer: RecurrentPPO, console: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -24,6 +24,27 @@ Run = Callable[[Lab], Mapping[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What is expected of a crossing in places where PyTorch does something else.
+
+    Attributes:
+        where: The places in words, such as `before PyTorch 2.11`.
+        why: What PyTorch does there, a sentence.
+        is_here: Whether this machine is such a place when the crossing runs on a device.
+        expected: As for `Crossing`.
+        verdict: As for `Crossing`.
+        noticed_by: As for `Crossing`.
+    """
+
+    where: str
+    why: str
+    is_here: Callable[[str], bool]
+    expected: Outcome
+    verdict: Verdict
+    noticed_by: frozenset[Tool]
+
+
+@dataclass(frozen=True)
 class Crossing:
     """One way for a rollout tensor to reach training.
 
@@ -38,6 +59,7 @@ class Crossing:
         reference: Builds the terms that it should have built.
         learned: Whether the policy learns its initial state.
         core: Of the policy, as `Policy` names them.
+        elsewhere: What is expected where PyTorch does something else; None if it never does.
     """
 
     id: str
@@ -50,11 +72,21 @@ class Crossing:
     reference: Run
     learned: bool
     core: str
+    elsewhere: Elsewhere | None = None
 
     @property
     def family(self) -> str:
         """The part of the id before the dot."""
         return self.id.partition(".")[0]
+
+    def on(self, device: str) -> Crossing:
+        """Return the crossing with what is expected of it on this machine."""
+        other = self.elsewhere
+        if other is None or not other.is_here(device):
+            return self
+        return replace(
+            self, expected=other.expected, verdict=other.verdict, noticed_by=other.noticed_by
+        )
 
 
 CATALOGUE: dict[str, Crossing] = {}
@@ -73,6 +105,7 @@ def crossing(
     reference: Run = plain,
     learned: bool = False,
     core: str = "lstm",
+    elsewhere: Elsewhere | None = None,
 ) -> Callable[[Run], Run]:
     """Enter a function into the catalogue: module and name make its id, its docstring says it."""
 
@@ -82,7 +115,17 @@ def crossing(
         sentence = (run.__doc__ or "").strip()
         tools = frozenset(noticed_by)
         CATALOGUE[name] = Crossing(
-            name, sentence, expected, verdict, tools, instead, run, reference, learned, core
+            name,
+            sentence,
+            expected,
+            verdict,
+            tools,
+            instead,
+            run,
+            reference,
+            learned,
+            core,
+            elsewhere,
         )
         return run
 

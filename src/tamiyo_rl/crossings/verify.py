@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from tamiyo_rl.crossings import CATALOGUE, FAMILIES, Crossing, Observation
+from tamiyo_rl.crossings.machine import describe_cpu
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def record(results: Sequence[Result], device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": device,
+        **describe_cpu(),
         "device_name": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
         "summary": summary(seen),
         "crossings": [r.observation.as_json() | {"holds": r.holds} for r in seen],
@@ -208,10 +210,10 @@ def _results(device: str, families: Sequence[str]) -> Iterator[Result]:
             for line in _lines(device, pending):
                 seen = Observation(**json.loads(line))
                 pending.remove(seen.id)
-                yield Result(CATALOGUE[seen.id], seen)
+                yield Result(CATALOGUE[seen.id].on(device), seen)
             if pending:  # the process died in this one; the others go on in a new process
                 crashed = pending.pop(0)
-                yield Result(CATALOGUE[crashed], Observation(crashed, "crashed"))
+                yield Result(CATALOGUE[crashed].on(device), Observation(crashed, "crashed"))
 
 
 def _lines(device: str, ids: Sequence[str]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from tamiyo_rl.policy.inputs import (
 )
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.network_holder import NetworkHolder
+from tamiyo_rl.policy.precision import without_cached_casts
 from tamiyo_rl.policy.protocol import (
     ActionResult,
     EvalResult,
@@ -208,6 +209,7 @@ class LSTMPolicyBundle(NetworkHolder):
         return mark_origin(state, "LSTMPolicyBundle.initial_hidden")
 
     @torch.inference_mode()
+    @without_cached_casts()
     def get_action(
         self,
         features: torch.Tensor,
@@ -246,6 +248,7 @@ class LSTMPolicyBundle(NetworkHolder):
         return ActionResult(actions, by_head, value, state)
 
     @torch.inference_mode()
+    @without_cached_casts()
     def get_value(
         self,
         features: torch.Tensor,

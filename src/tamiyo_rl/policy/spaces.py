@@ -118,7 +118,7 @@ class SpaceAdapter:
             parts = list(columns.values())
             features = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         try:
-            return torch.as_tensor(features, device=device or torch.get_default_device())
+            return torch.as_tensor(features, device=device)
         except Exception as error:
             raise ValueError(
                 f"device: expected a device of this machine, got {device!r}."

@@ -171,13 +171,18 @@ def _let_go(tensors: list[torch.Tensor]) -> Iterator[None]:
     ends before is aborted, and one that frees the group before waits for ever
     (pytorch/pytorch#190489). NCCL has no such threads, and waiting would cost a synchronisation.
     """
-    before = [sys.getrefcount(tensor) for tensor in tensors]
+    before = [_references(tensor) for tensor in tensors]
     yield
     deadline = time.monotonic() + 1  # a debugger may hold one for ever
-    while tensors[0].is_cpu and [sys.getrefcount(tensor) for tensor in tensors] != before:
+    while tensors[0].is_cpu and [_references(tensor) for tensor in tensors] != before:
         if time.monotonic() > deadline:
             return
         time.sleep(0)
+
+
+def _references(tensor: torch.Tensor) -> tuple[int, int]:
+    """Count who holds a tensor: in PyTorch 2.9 Python's count does not show a thread of C++."""
+    return sys.getrefcount(tensor), tensor._use_count()  # type: ignore[attr-defined]
 
 
 def _is_lost_connection(error: RuntimeError) -> bool:

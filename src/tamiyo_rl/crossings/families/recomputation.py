@@ -7,10 +7,29 @@ from collections.abc import Mapping
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tamiyo_rl.crossings.catalogue import crossing, plain
+from tamiyo_rl.crossings.catalogue import Elsewhere, crossing, plain
 from tamiyo_rl.crossings.lab import BATCH, Evaluation, Lab, State, evaluation
+from tamiyo_rl.crossings.machine import onednn_has_bfloat16
 
 Terms = Mapping[str, torch.Tensor]
+
+WITHOUT_BFLOAT16 = Elsewhere(
+    "where oneDNN has no bfloat16",
+    "PyTorch's own kernel runs there and saves the cell state itself; oneDNN's saves a cast of it.",
+    lambda device: device == "cpu" and not onednn_has_bfloat16(),
+    "raises in forward",
+    "misuse",
+    frozenset({"guard", "trace"}),
+)
+CASTS_SHARED = Elsewhere(
+    "before PyTorch 2.11",
+    "Autocast keeps the casts of weights that a rollout made, and training gets them, without a "
+    "graph.",
+    lambda _: torch.__version__ < "2.11",
+    "raises in backward",
+    "misuse",
+    frozenset({"guard"}),
+)
 
 
 def _autocast(lab: Lab, state: State | None) -> Terms:
@@ -32,7 +51,7 @@ def _penalty(lab: Lab) -> Terms:
     return terms
 
 
-@crossing("fine", "breach", "guard", reference=_autocast_none)
+@crossing("fine", "breach", "guard", reference=_autocast_none, elsewhere=WITHOUT_BFLOAT16)
 def autocast_raw(lab: Lab) -> Terms:
     """The rollout's state under autocast to bfloat16: the cast makes a copy."""
     return _autocast(lab, lab.policy.initial_state())
@@ -95,7 +114,7 @@ def double_backward_raw(lab: Lab) -> Terms:
     return lab.terms(lab.evaluate(state=lab.policy.initial_state(BATCH)))
 
 
-@crossing("fine", "correct", core="hand", reference=_autocast_none)
+@crossing("fine", "correct", core="hand", reference=_autocast_none, elsewhere=CASTS_SHARED)
 def autocast_spans_rollout(lab: Lab) -> Terms:
     """One autocast region around rollout and training: the cache of casts is not shared."""
     with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
@@ -157,7 +176,7 @@ def functional_gradient_raw(lab: Lab) -> Terms:
     return _functional(lab, lab.policy.initial_state())
 
 
-@crossing("fine", "correct", core="lstm", reference=_autocast_none)
+@crossing("fine", "correct", core="lstm", reference=_autocast_none, elsewhere=CASTS_SHARED)
 def autocast_spans_rollout_lstm(lab: Lab) -> Terms:
     """One autocast region around rollout and training of `nn.LSTM`."""
     with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
@@ -166,7 +185,7 @@ def autocast_spans_rollout_lstm(lab: Lab) -> Terms:
         return _autocast_none(lab)
 
 
-@crossing("fine", "correct", core="hand", reference=_autocast_none)
+@crossing("fine", "correct", core="hand", reference=_autocast_none, elsewhere=CASTS_SHARED)
 def autocast_spans_no_grad(lab: Lab) -> Terms:
     """One autocast region around a rollout under `no_grad` and training."""
     with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
@@ -175,7 +194,7 @@ def autocast_spans_no_grad(lab: Lab) -> Terms:
         return _autocast_none(lab)
 
 
-@crossing("fine", "correct", core="lstm", reference=_autocast_none)
+@crossing("fine", "correct", core="lstm", reference=_autocast_none, elsewhere=CASTS_SHARED)
 def autocast_spans_no_grad_lstm(lab: Lab) -> Terms:
     """One autocast region around a rollout under `no_grad` and training of `nn.LSTM`."""
     with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
