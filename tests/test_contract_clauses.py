@@ -1,19 +1,21 @@
 """Every clause has an example on the page, is cited in docstrings and tests, and is enforced."""
 
+import ast
 import contextlib
 import io
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tamiyo_rl import ActionHeads, EpisodicLSTM, HiddenState, LSTMPolicyBundle
+from tamiyo_rl import ActionHeads, EpisodicLSTM, HiddenState, LSTMPolicyBundle, checks
 from tamiyo_rl.contract import guard
-from tamiyo_rl.policy import episode_plan, inputs
+from tamiyo_rl.policy import inputs
+from tamiyo_rl.recurrent import episode_plan
 from tamiyo_rl.training import RolloutBuffer
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +119,8 @@ def masks_unchecked(patch: pytest.MonkeyPatch) -> None:
 
 
 def shapes_unchecked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(inputs, "require_shape", lambda _, value, __: value)
+    for module in (checks, inputs):
+        patch.setattr(module, "require_shape", lambda _, value, __: value)
 
 
 def values_unchecked(patch: pytest.MonkeyPatch) -> None:
@@ -150,46 +153,53 @@ def states_keep_the_dtype_they_come_in(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LSTMPolicyBundle, "_run", run)
 
 
-# What enforces each clause, as the page links it, and how it is taken away.
+# How what enforces each clause is taken away.
 ENFORCEMENT: list[tuple[str, str, Patch]] = [
-    ("C1", "policy.LSTMPolicyBundle.initial_hidden", ordinary_initial_hidden),
-    ("C2", "policy.LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
-    ("C2", "policy.LSTMPolicyBundle.get_value", without_inference_mode("get_value")),
-    ("C3", "policy.episodic_lstm.EpisodicLSTM._initial_state", detached_initial_state),
-    ("C4", "contract.guard._inference_tensors", blind_guard),
-    ("C5", "policy.episodic_lstm.EpisodicLSTM._state_before", hidden_decides),
-    (
-        "C5",
-        "policy.lstm_bundle.LSTMPolicyBundle._require_known_state",
-        learned_state_needs_no_starts,
-    ),
-    ("C6", "training.rollout_buffer.RolloutBuffer._gather", buffer_under_inference_mode),
-    ("C7", "policy.EpisodePlan", resets_ignored),
-    ("C8", "contract.guard._require_grad_mode", mode_unchecked),
-    ("C9", "policy.ActionHeads.masked_logits", masks_ignored),
-    ("C9", "policy.inputs.InputChecks.masks", masks_unchecked),
-    ("C10", "policy.inputs.require_shape", shapes_unchecked),
-    ("C10", "policy.inputs.InputChecks._require", values_unchecked),
-    ("C11", "policy.episodic_lstm.EpisodicLSTM._load_from_state_dict", plain_state_dict),
-    ("C11", "policy.LSTMPolicyBundle.load_state_dict", nothing_loaded),
-    ("C12", "policy.ActionHeads.sample", unseeded_sampling),
-    (
-        "C13",
-        "policy.lstm_bundle.LSTMPolicyBundle._run",
-        states_keep_the_dtype_they_come_in,
-    ),
+    ("C1", "LSTMPolicyBundle.initial_hidden", ordinary_initial_hidden),
+    ("C2", "LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
+    ("C2", "LSTMPolicyBundle.get_value", without_inference_mode("get_value")),
+    ("C3", "EpisodicLSTM._initial_state", detached_initial_state),
+    ("C4", "_inference_tensors", blind_guard),
+    ("C5", "LSTMPolicyBundle._require_known_state", learned_state_needs_no_starts),
+    ("C5", "EpisodicLSTM._state_before", hidden_decides),
+    ("C6", "RolloutBuffer._gather", buffer_under_inference_mode),
+    ("C7", "EpisodePlan.__init__", resets_ignored),
+    ("C8", "_require_grad_mode", mode_unchecked),
+    ("C9", "ActionHeads.masked_logits", masks_ignored),
+    ("C9", "InputChecks.masks", masks_unchecked),
+    ("C10", "require_shape", shapes_unchecked),
+    ("C10", "InputChecks._require", values_unchecked),
+    ("C11", "LSTMPolicyBundle.load_state_dict", nothing_loaded),
+    ("C11", "EpisodicLSTM._load_from_state_dict", plain_state_dict),
+    ("C12", "ActionHeads.sample", unseeded_sampling),
+    ("C13", "LSTMPolicyBundle._run", states_keep_the_dtype_they_come_in),
 ]
 
 
-def places_of(enforcer: str) -> list[str]:
-    """Name where an enforcer is shown, and where it is defined."""
-    shown = pkgutil.resolve_name(f"tamiyo_rl.{enforcer}")
-    return [f"tamiyo_rl.{enforcer}", f"{shown.__module__}.{shown.__qualname__}"]
+def read_enforcers() -> dict[tuple[str, str], str]:
+    """Find the definitions below a comment such as `# enforces C5`, and where each is imported."""
+    found: dict[tuple[str, str], str] = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        text = path.read_text("utf-8")
+        module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+        for owner, node in definitions(ast.parse(text)):
+            first = min([node.lineno, *(line.lineno for line in node.decorator_list)])
+            mark = re.fullmatch(r"\s*# enforces (C\d+)", text.split("\n")[first - 2])
+            if mark:
+                found[mark[1], f"{owner}{node.name}"] = f"{module}:{owner}{node.name}"
+    return found
 
 
-def code_at(places: list[str]) -> list[Any]:
-    found = [pkgutil.resolve_name(place) for place in places]
-    return [vars(x)["__init__"] if isinstance(x, type) else x for x in found]
+def definitions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield "", node
+        elif isinstance(node, ast.ClassDef):
+            inner = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+            yield from ((f"{node.name}.", part) for part in inner)
+
+
+ENFORCERS = read_enforcers()
 
 
 @pytest.mark.parametrize("clause", SECTIONS)
@@ -206,10 +216,10 @@ def test_example_of_clause_holds(clause: str) -> None:
 def test_example_fails_without_what_enforces_its_clause(
     clause: str, enforcer: str, take_away: Patch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = places_of(enforcer)
-    whole = code_at(places)
+    place = ENFORCERS[clause, enforcer]
+    whole = pkgutil.resolve_name(place)
     take_away(monkeypatch)
-    assert code_at(places) != whole, "something else was taken away"
+    assert pkgutil.resolve_name(place) is not whole, "something else was taken away"
     try:
         printed, expected = run_example(clause)
     except Exception:  # noqa: BLE001 - to raise is to fail, whatever it raises
@@ -217,7 +227,13 @@ def test_example_fails_without_what_enforces_its_clause(
     assert printed != expected
 
 
-def test_the_page_links_what_is_taken_away() -> None:
-    for clause, section in SECTIONS.items():
-        linked = re.findall(r"\]\(reference/\w+\.md#tamiyo_rl\.([\w.]+)\)", section)
-        assert linked == [enforcer for name, enforcer, _ in ENFORCEMENT if name == clause], clause
+def test_what_is_marked_is_taken_away_and_named_on_the_page() -> None:
+    taken_away = {(clause, enforcer) for clause, enforcer, _ in ENFORCEMENT}
+    named = {
+        (clause, enforcer)
+        for clause, section in SECTIONS.items()
+        for line in re.findall(r"^Enforced by (.*)\.$", section, re.MULTILINE)
+        for enforcer in re.findall(r"`([\w.]+)`", line)
+    }
+    assert set(ENFORCERS) == taken_away
+    assert named == taken_away

@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from tamiyo_rl import ContractError, EvalResult, InferenceTensorWarning, LSTMPolicyBundle
-from tamiyo_rl.policy.protocol import ActionResult, HiddenState
+from tamiyo_rl.policy.results import ActionResult
+from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training import RolloutBatch, RolloutBuffer
 
 pytestmark = pytest.mark.clause("C13")

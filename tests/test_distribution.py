@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
-from tests.docs.documents import read_blocks
+from tests.doctests.documents import read_blocks
 
 built = pytest.mark.dist
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tamiyo_rl.contract.audit import audit_gradients
 from tamiyo_rl.contract.guard import InferenceTensorWarning
-from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
+from tamiyo_rl.policy.bundle import LSTMPolicyBundle
 
 CALL = "bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden(8))"
 

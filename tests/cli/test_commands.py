@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tamiyo_rl.training import load_policy
-from tamiyo_rl.training.checkpoint import read_checkpoint
-from tamiyo_rl.training.run_files import RunFolder
-from tamiyo_rl.training.run_log import read_log
+from tamiyo_rl.training.runs.checkpoint import read_checkpoint
+from tamiyo_rl.training.runs.folder import RunFolder
+from tamiyo_rl.training.runs.log import read_log
 from tests.cli.fork_server import Finished, ForkServer
 from tests.cli.tiny import ENDLESS, TINY, contents, files
 

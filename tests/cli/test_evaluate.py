@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tamiyo_rl.training.run_files import RunFolder
+from tamiyo_rl.training.runs.folder import RunFolder
 from tests.cli.fork_server import ForkServer
 from tests.cli.tiny import TASKS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tamiyo_rl.cli.progress import describe_return
-from tamiyo_rl.training.run_files import RunFolder
-from tamiyo_rl.training.run_log import read_log
+from tamiyo_rl.training.runs.folder import RunFolder
+from tamiyo_rl.training.runs.log import read_log
 from tests.cli.fork_server import ForkServer
 from tests.cli.tiny import TINY
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tamiyo_rl.training import load_policy
-from tamiyo_rl.training.run_files import RunFolder
-from tamiyo_rl.training.run_lock import lock_run
-from tamiyo_rl.training.run_log import read_log
+from tamiyo_rl.training.runs.folder import RunFolder
+from tamiyo_rl.training.runs.lock import lock_run
+from tamiyo_rl.training.runs.log import read_log
 from tests.cli.fork_server import ForkServer
 from tests.cli.tiny import ENDLESS, TINY, contents
 

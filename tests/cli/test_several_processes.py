@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tamiyo_rl.training import load_policy
-from tamiyo_rl.training.checkpoint import read_checkpoint
-from tamiyo_rl.training.run_files import RunFolder
+from tamiyo_rl.training.runs.checkpoint import read_checkpoint
+from tamiyo_rl.training.runs.folder import RunFolder
 from tests.cli.fork_server import ForkServer
 from tests.torchrun import children, start_group
 

@@ -8,9 +8,9 @@ import pytest
 from _pytest._code.code import TerminalRepr
 from sybil.integration.pytest import SybilItem
 
-from tests.docs.devices import choose_devices
-from tests.docs.examples import Block
-from tests.docs.left_out import runs_on
+from tests.doctests.devices import choose_devices
+from tests.doctests.examples import Block
+from tests.doctests.left_out import runs_on
 from tests.site.visible_code import Shown, find_faults, trim
 
 CACHE = "documentation/passed"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import devices
+from tests.doctests import devices
 from tests.site.conftest import build_site, run_mkdocs
 from tests.site.plugin import Passed
 from tests.site.visible_code import Shown

@@ -57,7 +57,7 @@ def test_reference_is_in_its_twin(site: Path) -> None:
     twin = (site / "reference/policy/index.md").read_text("utf-8")
     assert "```python\nLSTMPolicyBundle(\n    feature_dim: int,\n" in twin
     assert "- **`hidden_dim`** (`int`, default: `128`" in twin
-    assert "Source code in `src/tamiyo_rl/policy/lstm_bundle.py`." in twin
+    assert "Source code in `src/tamiyo_rl/policy/bundle.py`." in twin
 
 
 def test_index_lists_every_twin(site: Path) -> None:

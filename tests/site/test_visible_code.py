@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sybil import Document
 
-from tests.docs.examples import LANGUAGES, ExampleParser
+from tests.doctests.examples import LANGUAGES, ExampleParser
 from tests.site.conftest import build_site
 from tests.site.plugin import show
 from tests.site.visible_code import find_faults

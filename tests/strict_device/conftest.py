@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.devices import choose_devices
+from tests.doctests.devices import choose_devices
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from tests.docs.documents import find_documents, read_blocks
-from tests.docs.examples import Block
-from tests.docs.left_out import LEFT_OUT
+from tests.doctests.documents import find_documents, read_blocks
+from tests.doctests.examples import Block
+from tests.doctests.left_out import LEFT_OUT
 
 
 @pytest.fixture(scope="module")

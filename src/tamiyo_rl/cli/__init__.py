@@ -19,8 +19,8 @@ from tamiyo_rl.cli.tour import Tour
 from tamiyo_rl.cli.train import Train
 from tamiyo_rl.cli.verify import Verify
 from tamiyo_rl.contract.guard import ContractError
+from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.distributed import LostProcessError
-from tamiyo_rl.training.ppo_config import PPOConfig
 
 COMMANDS: dict[str, Any] = {"train": Train, "evaluate": Evaluate, "verify": Verify, "tour": Tour}
 Command = (

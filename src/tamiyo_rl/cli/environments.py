@@ -9,7 +9,7 @@ from typing import Any
 
 from gymnasium.vector import VectorEnv
 
-from tamiyo_rl.training.environments import make_envs
+from tamiyo_rl.training.envs.make import make_envs
 
 
 def find_modules_here() -> None:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from tamiyo_rl.checks import require_positive
 from tamiyo_rl.cli.environments import open_envs, reward_threshold
 from tamiyo_rl.cli.progress import say
 from tamiyo_rl.cli.train import Train
-from tamiyo_rl.policy.inputs import require_positive
-from tamiyo_rl.training.checkpoint import read_checkpoint
-from tamiyo_rl.training.evaluation import MAX_STEPS, Watcher, evaluate_policy
-from tamiyo_rl.training.run_files import RunFolder
-from tamiyo_rl.training.saved_policy import SavedPolicy, build_policy, load_policy
+from tamiyo_rl.training.rollout.evaluation import MAX_STEPS, Watcher, evaluate_policy
+from tamiyo_rl.training.runs.checkpoint import read_checkpoint
+from tamiyo_rl.training.runs.folder import RunFolder
+from tamiyo_rl.training.runs.policy import SavedPolicy, build_policy, load_policy
 
 CURVE = {
     True: "played with sampled actions, as the learning curve shows them",

@@ -11,8 +11,8 @@ from rich import progress as rich_progress
 from rich.console import Console
 from rich.text import Text
 
-from tamiyo_rl.training.diagnostics import UpdateReport
-from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
+from tamiyo_rl.training.ppo.diagnostics import UpdateReport
+from tamiyo_rl.training.ppo.trainer import RecurrentPPO
 
 LINES = 20
 

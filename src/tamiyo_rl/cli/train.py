@@ -14,13 +14,12 @@ import tyro
 from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
+from tamiyo_rl.checks import require_positive
 from tamiyo_rl.cli.environments import open_envs, reward_threshold
 from tamiyo_rl.cli.progress import make_progress, say
 from tamiyo_rl.cli.signals import StopSignals
-from tamiyo_rl.policy.inputs import require_positive
-from tamiyo_rl.policy.lstm_bundle import LSTMPolicyBundle
-from tamiyo_rl.training.checkpoint import load_checkpoint, save_checkpoint
-from tamiyo_rl.training.diagnostics import UpdateReport
+from tamiyo_rl.policy.bundle import LSTMPolicyBundle
+from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.distributed import (
     largest_of_processes,
     local_device,
@@ -28,14 +27,15 @@ from tamiyo_rl.training.distributed import (
     rank,
     world_size,
 )
-from tamiyo_rl.training.environments import DEFAULT_TASK
-from tamiyo_rl.training.ppo_config import PPOConfig
-from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
-from tamiyo_rl.training.run_files import RunFolder, draw_learning_curve
-from tamiyo_rl.training.run_lock import lock_run
-from tamiyo_rl.training.run_log import TrainingLog, read_log
-from tamiyo_rl.training.saved_policy import save_policy
-from tamiyo_rl.training.tensorboard import TensorBoardLog, require_tensorboard
+from tamiyo_rl.training.envs.make import DEFAULT_TASK
+from tamiyo_rl.training.ppo.diagnostics import UpdateReport
+from tamiyo_rl.training.ppo.trainer import RecurrentPPO
+from tamiyo_rl.training.runs.checkpoint import load_checkpoint, save_checkpoint
+from tamiyo_rl.training.runs.folder import RunFolder, draw_learning_curve
+from tamiyo_rl.training.runs.lock import lock_run
+from tamiyo_rl.training.runs.log import TrainingLog, read_log
+from tamiyo_rl.training.runs.policy import save_policy
+from tamiyo_rl.training.runs.tensorboard import TensorBoardLog, require_tensorboard
 
 Watcher = Callable[[UpdateReport], None]
 NEW_FOLDER: Any = {"metavar": "[PATH]", "help_behavior_hint": "(default: runs/1, runs/2, ...)"}

@@ -385,6 +385,7 @@ def _leaves(named: Mapping[str, object]) -> list[tuple[str, object]]:
     return [leaf for name, value in named.items() for leaf in walk_leaves(value, name)]
 
 
+# enforces C4
 def _inference_tensors(leaves: Leaves) -> dict[str, torch.Tensor]:
     return {path: leaf for path, leaf in leaves if is_tensor(leaf) and leaf.is_inference()}
 
@@ -407,6 +408,7 @@ def _trains(parameters: Mapping[str, torch.Tensor] | None, leaves: Leaves) -> bo
     return any(is_tensor(leaf) and leaf.requires_grad for _, leaf in leaves)
 
 
+# enforces C8
 def _require_grad_mode(method: str) -> None:
     if torch.is_inference_mode_enabled():
         raise ContractError(

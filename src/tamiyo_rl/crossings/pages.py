@@ -26,9 +26,9 @@ or raises. A correct case must cause no alarm. What was seen where is on
 
 _VERIFIED = """# Verified on
 
-There is no record of `cuda` or `mps` yet: nothing on this site is claimed for them. The examples are
-also run on CPU memory that PyTorch takes for a second device; that finds code that is tied to the
-CPU, and is not a record of a GPU.
+There is no record of `cuda` or `mps` yet: nothing on this site is claimed for them. The examples
+are also run on CPU memory that PyTorch takes for a second device; that finds code that is tied to
+the CPU, and is not a record of a GPU.
 
 ## Tests
 

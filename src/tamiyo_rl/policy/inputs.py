@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 import operator
-import reprlib
-from collections.abc import Mapping, Sized
-from typing import NamedTuple, TypeGuard
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
-from torch.nn.parameter import is_lazy
 
-from tamiyo_rl.policy.episode_plan import EpisodePlan
-from tamiyo_rl.policy.protocol import HiddenState
+from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_positive, require_shape
+from tamiyo_rl.recurrent.episode_plan import EpisodePlan
+from tamiyo_rl.recurrent.hidden_state import HiddenState
 
-FLOAT_DTYPES = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
 # Cast to the policy's own type without a surprise; int32 and int64 would lose digits in float32.
 FEATURE_DTYPES = FLOAT_DTYPES | {torch.bool, torch.uint8, torch.int8, torch.int16}
 INDEX_DTYPES = frozenset(
     {torch.int64, torch.int32, torch.int16, torch.int8}
     | {torch.uint64, torch.uint32, torch.uint16, torch.uint8}
 )
-LARGEST_SIZE = 2**31 - 1  # kernels index with 32 bits
 
 
 class InputChecks(NamedTuple):
@@ -109,6 +106,7 @@ class InputChecks(NamedTuple):
                 self._require(path, action, chosen, "an action that its mask allows")
         return by_head
 
+    # enforces C9
     def masks(self, masks: object) -> dict[str, torch.Tensor] | None:
         """Return the masks by head, each with at least one valid action."""
         if masks is None:
@@ -160,6 +158,7 @@ class InputChecks(NamedTuple):
         if not math.isfinite(tensor.sum().item()):  # one pass; a sum of huge numbers may overflow
             self._require(path, tensor, tensor.isfinite(), "finite numbers")
 
+    # enforces C10
     def _require(self, path: str, tensor: torch.Tensor, valid: torch.Tensor, expected: str) -> None:
         """Raise where `valid` is false anywhere, naming the first place and what stands there."""
         if not self.read_values or valid.is_meta or bool(valid.all()):
@@ -187,29 +186,6 @@ def require_steps(features: object, dims: tuple[str, ...], feature_dim: int) -> 
     return steps
 
 
-def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> torch.Tensor:
-    """Return `value` if it is a dense tensor of this shape, given as size by dimension name.
-
-    Args:
-        name: The argument, as the error names it.
-        value: What was passed.
-        shape: Size of each dimension; None for any.
-    """
-    if not is_dense(value):
-        kind = "dense tensor" if isinstance(value, torch.Tensor) else "torch.Tensor"
-        raise TypeError(f"{name}: expected a {kind}, got {describe(value)}.")
-    sizes = tuple(shape.values())
-    if value.shape != sizes and not _fits(value.shape, sizes):
-        described = ", ".join(d if size is None else f"{d}={size}" for d, size in shape.items())
-        raise ValueError(f"{name}: expected shape [{described}], got {list(value.shape)}.")
-    return value
-
-
-def _fits(shape: torch.Size, sizes: tuple[int | None, ...]) -> bool:
-    same_rank = len(shape) == len(sizes)
-    return same_rank and all(size in {None, got} for size, got in zip(sizes, shape, strict=True))
-
-
 def require_heads(
     name: str, value: object, action_dims: Mapping[str, int]
 ) -> dict[str, torch.Tensor]:
@@ -229,22 +205,6 @@ def require_heads(
     return {head: value[head] for head in action_dims}
 
 
-def require_positive(**named: object) -> None:
-    """Raise unless every argument is an integer of at least 1, a bool not counting as one."""
-    for name, value in named.items():
-        if not _is_integer(value) or operator.index(value) < 1:  # type: ignore[arg-type]  # _is_integer says so
-            raise ValueError(f"{name}: expected an int of at least 1, got {reprlib.repr(value)}.")
-        if operator.index(value) > LARGEST_SIZE:  # type: ignore[arg-type]  # _is_integer says so
-            raise ValueError(f"{name}: expected an int of at most {LARGEST_SIZE}, got {value!r}.")
-
-
-def require_bool(**named: object) -> None:
-    """Raise unless every argument is True or False: a string or a tensor would count as true."""
-    for name, value in named.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name}: expected True or False, got {describe(value)}.")
-
-
 def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
     """Return the number of actions by head; an int is one head named `action`."""
     by_head = action_dims if isinstance(action_dims, Mapping) else {"action": action_dims}
@@ -255,40 +215,3 @@ def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
             raise TypeError(f"action_dims: expected heads named by strings, got {name!r}.")
     require_positive(**{f'action_dims["{name}"]': size for name, size in by_head.items()})
     return {name: operator.index(size) for name, size in by_head.items()}
-
-
-def describe(value: object) -> str:
-    """Say in a few words what was passed: its type and size, or the value itself."""
-    if isinstance(value, torch.Tensor):
-        return _describe_tensor(value)
-    if hasattr(value, "shape") and not isinstance(value, type):
-        return f"{type(value).__name__} of {reprlib.repr(value.shape)}"
-    is_sized = isinstance(value, Sized)
-    return f"{type(value).__name__} of {len(value)}" if is_sized else reprlib.repr(value)  # type: ignore[arg-type]  # it is sized
-
-
-def _describe_tensor(tensor: torch.Tensor) -> str:
-    if is_lazy(tensor) or tensor.is_nested:
-        return f"a {type(tensor).__name__} without one shape"
-    kind = "a tensor" if tensor.layout == torch.strided else f"a {tensor.layout} tensor"
-    return f"{kind} of {list(tensor.shape)}"
-
-
-def is_dense(value: object) -> TypeGuard[torch.Tensor]:
-    """Tell whether `value` is a tensor that holds a number at each place of its shape."""
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout == torch.strided
-        and not value.is_nested
-        and not is_lazy(value)
-    )
-
-
-def _is_integer(value: object) -> bool:
-    if isinstance(value, bool | torch.Tensor):
-        return False
-    try:
-        operator.index(value)  # type: ignore[arg-type]  # it is asked whether this raises
-    except TypeError:  # arrays have the method, whatever they hold
-        return False
-    return True

@@ -7,10 +7,9 @@ import math
 import torch
 from torch import nn
 
-from tamiyo_rl.policy.episode_plan import EpisodePlan
-from tamiyo_rl.policy.episodic_lstm import EpisodicLSTM
-from tamiyo_rl.policy.protocol import HiddenState
-from tamiyo_rl.policy.uncompiled import uncompiled
+from tamiyo_rl.recurrent.episode_plan import EpisodePlan
+from tamiyo_rl.recurrent.episodic_lstm import EpisodicLSTM, uncompiled
+from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 
 class FactoredRecurrentActorCritic(nn.Module):
@@ -170,3 +169,13 @@ def _misfit(feature_dim: int, got: str) -> ValueError:
         f"encoder: expected a module that maps [N, {feature_dim}] to [N, E], got {got} for "
         f"[2, {feature_dim}]."
     )
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the module inside wrappers that hold it as `.module`."""
+    while not isinstance(network, FactoredRecurrentActorCritic):  # looked at first: it is fast
+        inner = getattr(network, "module", None)
+        if not isinstance(inner, nn.Module):
+            break
+        network = inner
+    return network

@@ -11,7 +11,8 @@ import torch
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from tamiyo_rl.policy.inputs import INDEX_DTYPES, describe, require_heads, require_shape
+from tamiyo_rl.checks import describe, require_shape
+from tamiyo_rl.policy.inputs import INDEX_DTYPES, require_heads
 
 OBSERVATIONS = "Box, Discrete, MultiBinary, MultiDiscrete, or Dict and Tuple of them"
 ACTIONS = "Discrete, MultiDiscrete, or Dict of them (discrete actions only)"

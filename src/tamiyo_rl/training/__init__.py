@@ -1,32 +1,32 @@
 """A reference user of the policy: rollout buffer, recurrent PPO and environments."""
 
-from tamiyo_rl.training.action_masks import ActionMasks
-from tamiyo_rl.training.checkpoint import (
-    latest_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
+from tamiyo_rl.training.config import PPOConfig
+from tamiyo_rl.training.envs.make import (
+    KeepColumns,
+    make_cartpole_without_velocities,
+    make_envs,
 )
-from tamiyo_rl.training.diagnostics import (
+from tamiyo_rl.training.envs.masks import ActionMasks
+from tamiyo_rl.training.envs.stepper import EnvironmentStep, EnvironmentStepper
+from tamiyo_rl.training.ppo.diagnostics import (
     GradientNorms,
     UpdateReport,
     explained_variance,
     hidden_staleness,
 )
-from tamiyo_rl.training.environments import (
-    KeepColumns,
-    make_cartpole_without_velocities,
-    make_envs,
+from tamiyo_rl.training.ppo.loss import PPOLoss, ppo_loss
+from tamiyo_rl.training.ppo.trainer import RecurrentPPO
+from tamiyo_rl.training.rollout.buffer import RolloutBatch, RolloutBuffer
+from tamiyo_rl.training.rollout.evaluation import evaluate_policy
+from tamiyo_rl.training.rollout.gae import compute_gae
+from tamiyo_rl.training.rollout.normalization import FeatureNormalizer, RewardScaler
+from tamiyo_rl.training.runs.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
 )
-from tamiyo_rl.training.evaluation import evaluate_policy
-from tamiyo_rl.training.gae import compute_gae
-from tamiyo_rl.training.normalization import FeatureNormalizer, RewardScaler
-from tamiyo_rl.training.ppo_config import PPOConfig
-from tamiyo_rl.training.ppo_loss import PPOLoss, ppo_loss
-from tamiyo_rl.training.recurrent_ppo import RecurrentPPO
-from tamiyo_rl.training.rollout_buffer import RolloutBatch, RolloutBuffer
-from tamiyo_rl.training.saved_policy import SavedPolicy, load_policy, save_policy
-from tamiyo_rl.training.stepping import EnvironmentStep, EnvironmentStepper
-from tamiyo_rl.training.tensorboard import TensorBoardLog
+from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
+from tamiyo_rl.training.runs.tensorboard import TensorBoardLog
 
 __all__ = [
     "ActionMasks",

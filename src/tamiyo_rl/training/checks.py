@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from gymnasium.vector import VectorEnv
 
-from tamiyo_rl.policy.inputs import require_shape
+from tamiyo_rl.checks import require_shape
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.policy.spaces import SpaceAdapter
 

@@ -1,0 +1,117 @@
+"""Settings of the trainer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import torch
+
+from tamiyo_rl.checks import require_positive
+from tamiyo_rl.training.checks import require_number, require_seed
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Settings of `RecurrentPPO`; the defaults solve `CartPole-v1` without velocities.
+
+    Attributes:
+        total_steps: Environment steps of the whole training; what is left of a rollout is not used.
+        num_steps: Steps of one rollout in each environment.
+        sequence_length: Steps of one training row; a divisor of `num_steps`.
+        num_minibatches: Minibatches of an epoch; a divisor of the number of rows.
+        epochs: Passes over each rollout.
+        gamma: Discount factor.
+        gae_lambda: Decay of the multi-step advantage estimates.
+        learning_rate: Adam's, falling linearly to 0.
+        clip_range: Of the probability ratio, falling linearly to 0.
+        value_coef: Weight of the value loss.
+        entropy_coef: Weight of the entropy bonus.
+        max_grad_norm: Largest norm of the gradient.
+        normalize_observations: Whether features are normalised by running statistics.
+        normalize_rewards: Whether rewards are scaled by the running deviation of the return.
+        consistency_tolerance: By how much the first minibatch of an update may miss the rollout's
+            log-probabilities and values, in units of `max(1, |value|)`; None for what
+            `check_consistency` allows the type. Raise it for a network that amplifies rounding.
+        autocast: Whether the network computes in bfloat16 where `torch.autocast` allows it;
+            parameters, stored states and losses keep their type.
+        seed: Of the environments, the sampling and the order of the minibatches.
+
+    Raises:
+        ValueError: If a setting is one with which training cannot run, naming it.
+
+    Examples:
+        ```python
+        from tamiyo_rl.training import PPOConfig
+
+        for bad in ({"gamma": 1.5}, {"epochs": 0}, {"num_steps": 100, "sequence_length": 32}):
+            try:
+                PPOConfig(**bad)
+            except ValueError as error:
+                print(error)
+        ```
+
+        ```text
+        gamma: expected a number from 0 to 1, got 1.5.
+        epochs: expected an int of at least 1, got 0.
+        sequence_length: expected a divisor of num_steps=100, got 32.
+        ```
+    """
+
+    total_steps: int = 150_000
+    num_steps: int = 128
+    sequence_length: int = 32
+    num_minibatches: int = 4
+    epochs: int = 10
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    learning_rate: float = 1e-3
+    clip_range: float = 0.2
+    value_coef: float = 0.5
+    entropy_coef: float = 0.0
+    max_grad_norm: float = 5.0
+    normalize_observations: bool = True
+    normalize_rewards: bool = True
+    consistency_tolerance: float | None = None
+    autocast: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings with which training cannot run."""
+        for name in ("total_steps", "num_steps", "sequence_length", "num_minibatches", "epochs"):
+            require_positive(**{name: getattr(self, name)})
+        for name in ("gamma", "gae_lambda"):
+            require_number(name, getattr(self, name), 0, 1)
+        for name in ("learning_rate", "clip_range", "max_grad_norm"):
+            self._require(name, lambda x: 0 < x < math.inf, "positive and finite")
+        for name in ("value_coef", "entropy_coef"):
+            self._require(name, lambda x: 0 <= x < math.inf, "at least 0 and finite")
+        for name in ("normalize_observations", "normalize_rewards", "autocast"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
+        if self.consistency_tolerance is not None:
+            self._require(
+                "consistency_tolerance", lambda x: 0 < x < math.inf, "positive and finite"
+            )
+        require_seed(self.seed)
+        self._require_divisor()
+
+    def _require(self, name: str, holds: Callable[[float], bool], expected: str) -> None:
+        value: Any = getattr(self, name)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not holds(value):
+            raise ValueError(f"{name}: expected a number {expected}, got {value!r}.")
+
+    def _require_divisor(self) -> None:
+        if self.num_steps % self.sequence_length:
+            raise ValueError(
+                f"sequence_length: expected a divisor of num_steps={self.num_steps}, got "
+                f"{self.sequence_length}."
+            )
+
+    def precision(self, device: torch.device) -> torch.autocast:
+        """Return the context in which the network computes on this device."""
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.autocast)

@@ -1,0 +1,1 @@
+"""Collected experience, and what is computed from it."""

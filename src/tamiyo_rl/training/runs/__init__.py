@@ -1,0 +1,1 @@
+"""The folder of a run: settings, log, curve, checkpoints and the trained policy."""

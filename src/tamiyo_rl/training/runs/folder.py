@@ -1,0 +1,145 @@
+"""The folder of a training run: settings, checkpoints, log, learning curve and policy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from matplotlib.figure import Figure
+
+from tamiyo_rl.training.runs.checkpoint import latest_checkpoint
+from tamiyo_rl.training.runs.log import DAMAGED, RETURN, STEPS
+from tamiyo_rl.training.runs.versions import versions
+from tamiyo_rl.training.storage.files import UNFINISHED, as_path, replace_file
+
+FORMAT = 1
+
+
+class RunFolder:
+    """The folder of one run, and where things are in it.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        config: Settings, versions and date, as JSON; a folder that has it holds a run.
+        checkpoints: Folder of the checkpoints.
+        log: One line for each update, as CSV.
+        curve: The return over the steps, as PNG.
+        policy: The trained policy, for `load_policy`.
+        tensorboard: Folder of the event files, if they were asked for.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = as_path("path", path)
+        self.config = self.path / "config.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.log = self.path / "log.csv"
+        self.curve = self.path / "learning_curve.png"
+        self.policy = self.path / "policy.pt"
+        self.tensorboard = self.path / "tensorboard"
+
+    @classmethod
+    def new(cls, parent: str | os.PathLike[str]) -> Self:
+        """Return the folder `1`, `2`, ... below `parent` that follows those that are there."""
+        folder = as_path("parent", parent)
+        taken = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+        return cls(folder / str(max(taken, default=0) + 1))
+
+    def require_free(self, *, overwrite: bool) -> None:
+        """Raise `ValueError` where the folder holds a run that is not to be overwritten."""
+        if self.config.exists() and not overwrite:
+            raise ValueError(
+                f"{self.path}: expected a folder without a run, got the folder of one"
+                f"\n  do: pass another folder, or --resume {self.path} to go on, or --overwrite"
+            )
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Write the settings of a new run, where nothing is left of an old one.
+
+        Args:
+            settings: What makes the training what it is.
+        """
+        self._clear()
+        content = {
+            "format": FORMAT,
+            "date": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "settings": settings,
+        }
+        replace_file(self.config, (json.dumps(content, indent=2) + "\n").encode())
+
+    def read_config(self) -> Any:
+        """Return what the config gives for the settings of the run, not yet checked.
+
+        Raises:
+            ValueError: If the folder holds no run, or one of another format.
+        """
+        try:
+            content = json.loads(self.config.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise ValueError(
+                f"{self.path}: expected the folder of a run, got no config.json in it"
+                "\n  do: pass the folder of a run that `tamiyo-rl train` began"
+            ) from None
+        except ValueError as error:
+            raise ValueError(f"{self.config}: expected JSON, got {error}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.config}: expected format {FORMAT}, got another file or format"
+                "\n  do: go on with the version of tamiyo-rl that wrote it"
+            )
+        return content.get("settings")
+
+    def latest_checkpoint(self) -> Path | None:
+        """Return the newest checkpoint; None before the first."""
+        return latest_checkpoint(self.checkpoints)
+
+    def require_checkpoint(self) -> Path:
+        """Return the newest checkpoint; `ValueError` before the first."""
+        newest = self.latest_checkpoint()
+        if newest is None:
+            raise ValueError(
+                f"{self.path}: expected a run with a checkpoint, got a run before its first"
+                f"\n  do: tamiyo-rl train --resume {self.path}"
+            )
+        return newest
+
+    def _clear(self) -> None:
+        """Remove what a run left, the config first: what is left of it is no run any more."""
+        damaged = self.log.with_name(self.log.name + DAMAGED)
+        left = [self.config, self.log, damaged, self.curve, self.policy]
+        left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.tensorboard.glob("events.*")]
+        left += self.path.rglob(f"*{UNFINISHED}")
+        for path in left:
+            path.unlink(missing_ok=True)
+
+
+def draw_learning_curve(
+    log: list[dict[str, float]], path: str | os.PathLike[str], *, solved_at: float | None = None
+) -> None:
+    """Draw the return over the environment steps.
+
+    Args:
+        log: What `read_log` returned.
+        path: The picture, PNG.
+        solved_at: Return at which the task counts as solved, drawn as a line; None for none.
+    """
+    known = [row for row in log if not math.isnan(row[RETURN])]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([row[STEPS] for row in known], [row[RETURN] for row in known], label="return")
+    if solved_at is not None:
+        axes.axhline(solved_at, color="tab:gray", linestyle="--", label=f"solved: {solved_at:g}")
+    axes.set(xlabel="environment steps", ylabel="mean return of 100 episodes, actions sampled")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150, format="png")
+    replace_file(path, picture.getvalue())

@@ -1,0 +1,121 @@
+"""The log of a run: a line for each update, which a resumed training goes on with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from tamiyo_rl.training.ppo.diagnostics import UpdateReport
+from tamiyo_rl.training.storage.files import as_path, replace_file
+
+STEPS, RETURN = "time/total_timesteps", "rollout/ep_rew_mean"  # names in the log
+DAMAGED = ".damaged"
+
+
+class TrainingLog:
+    """Writes one line for each update to a CSV file, at once on the disk.
+
+    The checkpoints say where a training stands, so a log that is damaged stops nothing: its
+    readable lines stay, and a copy of the file as it was is kept beside it.
+
+    Args:
+        path: The file.
+        after: Steps of the checkpoint from which the training goes on: later lines are dropped,
+            since they come again.
+
+    Attributes:
+        repaired: What was done to a damaged file, in a sentence; None for a whole one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, after: int = 0) -> None:
+        self._path = as_path("path", path)
+        found = _read(self._path)
+        self.repaired = self._keep_copy(found.unreadable) if found.unreadable else None
+        kept = [line for line, row in found.lines if row[STEPS] <= after]
+        self._names = found.names if kept else []
+        head = _as_csv(self._names, [], header=True) if kept else b""
+        replace_file(self._path, head + "".join(kept).encode())
+        self._file = self._path.open("ab")
+
+    def add(self, report: UpdateReport) -> None:
+        """Write one report, after the names of its figures if it is the first."""
+        row = report.scalars()
+        begins = not self._names
+        self._names = self._names or list(row)
+        self._file.write(_as_csv(self._names, [row], header=begins))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _keep_copy(self, unreadable: int) -> str:
+        copy = self._path.with_name(self._path.name + DAMAGED)
+        replace_file(copy, self._path.read_bytes())
+        return (
+            f"{self._path}: {unreadable} damaged {'line' if unreadable == 1 else 'lines'} dropped; "
+            f"{copy} is the file as it was"
+        )
+
+    def __enter__(self) -> Self:
+        """Return the log."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_log(path: str | os.PathLike[str]) -> list[dict[str, float]]:
+    """Return the figures of each update, by name; lines that cannot be read are left out.
+
+    Args:
+        path: The file; there are no figures if there is no file.
+    """
+    return [row for _, row in _read(as_path("path", path)).lines]
+
+
+class _Found(NamedTuple):
+    names: list[str]
+    lines: list[tuple[str, dict[str, float]]]
+    unreadable: int
+
+
+def _read(path: Path) -> _Found:
+    """Read what can be read; a last line that was cut off is a write that was interrupted."""
+    if not path.exists():
+        return _Found([], [], 0)
+    text = path.read_text("utf-8", errors="replace")
+    head, *lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")] or [""]
+    names = next(csv.reader([head]), [])
+    if {STEPS, RETURN} - set(names):
+        return _Found([], [], len(lines) + bool(head))
+    rows = [_row(names, line) for line in lines]
+    whole = [(line, row) for line, row in zip(lines, rows, strict=True) if row]
+    return _Found(names, whole, rows.count(None))
+
+
+def _row(names: list[str], line: str) -> dict[str, float] | None:
+    """Return the figures of a line; None if it is not one number for each name."""
+    try:
+        row = dict(zip(names, map(float, next(csv.reader([line]), [])), strict=True))
+    except (ValueError, csv.Error):
+        return None
+    return row if math.isfinite(row[STEPS]) else None
+
+
+def _as_csv(names: list[str], rows: list[dict[str, float]], *, header: bool) -> bytes:
+    """Return these columns of the rows, NaN where a row has no such figure."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names, math.nan, "ignore", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

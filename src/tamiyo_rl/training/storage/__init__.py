@@ -1,0 +1,1 @@
+"""Bytes on a disk: a whole file, or the file that was there before."""

@@ -1,0 +1,277 @@
+"""Checkpoints: a training goes on from one, bit for bit; what is no checkpoint changes nothing."""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+import torch
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+
+from tamiyo_rl import LSTMPolicyBundle
+from tamiyo_rl.training import (
+    PPOConfig,
+    RecurrentPPO,
+    latest_checkpoint,
+    load_checkpoint,
+    make_envs,
+    save_checkpoint,
+)
+from tamiyo_rl.training.runs.checkpoint import read_checkpoint
+
+UPDATES = 6
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Train with one thread: such small networks take longer with more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_trainer(envs: VectorEnv[Any, Any, Any], **config: Any) -> RecurrentPPO:
+    torch.manual_seed(0)
+    bundle = LSTMPolicyBundle.from_spaces(
+        envs.single_observation_space,
+        envs.single_action_space,
+        hidden_dim=8,
+        learn_initial_hidden=True,
+    )
+    settings: dict[str, Any] = {"num_steps": 16, "sequence_length": 8, "num_minibatches": 2}
+    settings |= {"epochs": 2, "total_steps": UPDATES * 16 * envs.num_envs}
+    return RecurrentPPO(envs, bundle, PPOConfig(**settings | config))
+
+
+def train(trainer: RecurrentPPO, updates: int) -> list[Any]:
+    return list(islice(trainer.train(), updates))
+
+
+def exactly(reports: list[Any]) -> list[str]:
+    """Write every digit of reports but their speed, so that a NaN equals a NaN."""
+    return [repr(replace(report, fps=0.0)) for report in reports]
+
+
+def test_the_rest_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
+    whole = make_trainer(make_envs(num_envs=4))
+    expected = train(whole, UPDATES)
+    begun = make_trainer(make_envs(num_envs=4))
+    train(begun, 2)
+    path = save_checkpoint(tmp_path, begun)
+    torch.rand(7)  # what others draw in between does not count
+    resumed = make_trainer(make_envs(num_envs=4))
+    load_checkpoint(path, resumed)
+    assert exactly(train(resumed, UPDATES)) == exactly(expected[2:])
+    parameters = zip(whole.bundle.parameters(), resumed.bundle.parameters(), strict=True)
+    assert all(own.equal(other) for own, other in parameters)
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1", "Blackjack-v1"])
+def test_sync_environments_go_on_too(env_id: str, tmp_path: Path) -> None:
+    def make() -> RecurrentPPO:
+        return make_trainer(make_envs(env_id, 3, vectorization="sync"))
+
+    expected = train(make(), UPDATES)
+    begun = make()
+    train(begun, 3)
+    path = save_checkpoint(tmp_path, begun)
+    resumed = make()
+    load_checkpoint(path, resumed)
+    assert exactly(train(resumed, UPDATES)) == exactly(expected[3:])
+
+
+def test_environments_in_other_processes_begin_new_episodes(tmp_path: Path) -> None:
+    envs = AsyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
+    begun = make_trainer(envs)
+    train(begun, 2)
+    path = save_checkpoint(tmp_path, begun)
+    stepper = read_checkpoint(path)["trainer"]["processes"][0]["collector"]["stepper"]
+    assert "parent_pipes: expected data, got Connection" in stepper["not_saved"]
+    resumed = make_trainer(envs)
+    load_checkpoint(path, resumed)
+    assert resumed.collector.starts.all()
+    assert [report.steps for report in train(resumed, UPDATES)] == [96, 128, 160, 192]
+    envs.close()
+
+
+def test_the_newest_ones_are_kept(tmp_path: Path) -> None:
+    trainer = make_trainer(make_envs(num_envs=4))
+    assert latest_checkpoint(tmp_path) is None
+    for _ in trainer.train():
+        save_checkpoint(tmp_path, trainer, keep=2)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["checkpoint-000000000320.pt", "checkpoint-000000000384.pt"]
+    assert latest_checkpoint(tmp_path) == tmp_path / names[-1]
+
+
+def test_what_was_just_written_stays_and_is_the_newest(tmp_path: Path) -> None:
+    longer = make_trainer(make_envs(num_envs=4))
+    for _ in longer.train():
+        save_checkpoint(tmp_path, longer, keep=2)
+    shorter = _begun()
+    for keep in (2, 1):
+        path = save_checkpoint(tmp_path, shorter, keep=keep)
+        assert path.exists()
+        assert latest_checkpoint(tmp_path) == path
+        assert len(list(tmp_path.iterdir())) == keep
+
+
+@pytest.mark.parametrize("keep", [0, -1, "3", 2.5, True, None])
+def test_a_number_to_keep_below_one_is_named(keep: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="keep: expected an int of at least 1, got"):
+        save_checkpoint(tmp_path, _begun(), keep=keep)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_str_is_a_path(tmp_path: Path) -> None:
+    path = save_checkpoint(str(tmp_path), _begun())
+    assert latest_checkpoint(str(tmp_path)) == path
+    load_checkpoint(str(path), make_trainer(make_envs(num_envs=4)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda trainer: load_checkpoint(None, trainer), "path: expected a checkpoint, got None"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda trainer: load_checkpoint(7, trainer), "path: expected a path, got 7"),  # type: ignore[arg-type]  # as above
+        (lambda trainer: save_checkpoint(7, trainer), "folder: expected a path, got 7"),  # type: ignore[arg-type]  # as above
+        (lambda _: latest_checkpoint(None), "folder: expected a path, got None"),  # type: ignore[arg-type]  # as above
+        (lambda _: load_checkpoint("a", "b"), "trainer: expected a RecurrentPPO, got str"),  # type: ignore[arg-type]  # as above
+        (lambda _: save_checkpoint("a", "b"), "trainer: expected a RecurrentPPO, got str"),  # type: ignore[arg-type]  # as above
+    ],
+)
+def test_a_wrong_argument_is_named(call: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(make_trainer(make_envs(num_envs=4)))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda: make_trainer(make_envs(num_envs=4), gamma=0.5), "gamma: expected 0.99"),
+        (lambda: make_trainer(make_envs("CartPole-v1", 4)), "envs: expected env=tamiyo-rl/Pos"),
+        (
+            lambda: make_trainer(make_envs("Acrobot-v1", 2)),  # its total_steps are others too
+            "envs: expected env=tamiyo-rl/PositionOnlyCartPole-v1 .* got Acrobot-v1",
+        ),
+        (
+            lambda: make_trainer(make_envs(num_envs=4, vectorization="sync")),
+            "envs: expected the environments of the checkpoint",
+        ),
+        (lambda: make_trainer(make_envs(num_envs=2), total_steps=384), "envs: expected num_envs=4"),
+    ],
+    ids=["settings", "spaces", "tasks", "environments", "number"],
+)
+def test_a_checkpoint_of_another_training_changes_nothing(
+    other: Any, message: str, tmp_path: Path
+) -> None:
+    begun = make_trainer(make_envs(num_envs=4))
+    train(begun, 2)
+    path = save_checkpoint(tmp_path, begun)
+    trainer, untouched = other(), other()
+    with pytest.raises(ValueError, match=f"(?s){path.name}: expected a checkpoint.*{message}"):
+        load_checkpoint(path, trainer)
+    assert trainer.steps == 0
+    assert train(trainer, 2) == train(untouched, 2)
+
+
+class Dangerous:
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("executed"),)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "zip", "policy"])
+def test_another_file_is_refused_and_executes_nothing(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("checkpoint.pt")
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(Dangerous()))
+    else:
+        torch.save(Dangerous() if kind == "zip" else {"kind": "policy", "format": 1}, path)
+    reason = {
+        "pickle": r"a damaged or foreign file\n  cause: BadZipFile",
+        "zip": r"a damaged or foreign file\n  cause: it asks for getattr",
+        "policy": r"another file \('policy'\)",
+    }
+    with pytest.raises(ValueError, match=rf"(?s)checkpoint\.pt: expected.*{reason[kind]}"):
+        load_checkpoint(path, make_trainer(make_envs(num_envs=4)))
+    assert not Path("executed").exists()
+
+
+def test_every_flipped_bit_that_matters_is_noticed(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, _begun())
+    whole, content = path.read_bytes(), read_checkpoint(path)
+    generator = torch.Generator().manual_seed(0)
+    noticed = 0
+    for place in torch.randint(len(whole), (200,), generator=generator).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            read = read_checkpoint(path)
+        except ValueError:
+            noticed += 1
+        else:
+            assert same(read, content)
+    assert noticed > 100
+
+
+def same(one: Any, other: Any) -> bool:
+    """Compare what a file holds, to the bit."""
+    if isinstance(one, torch.Tensor):
+        return bool(torch.isclose(one, other, atol=0, rtol=0, equal_nan=True).all())
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return repr(one) == repr(other)
+
+
+def _begun() -> RecurrentPPO:
+    trainer = make_trainer(make_envs(num_envs=4))
+    train(trainer, 1)
+    return trainer
+
+
+def test_environments_that_speak_for_themselves(tmp_path: Path) -> None:
+    def make() -> RecurrentPPO:
+        return make_trainer(SyncVectorEnv([Machine] * 2))
+
+    expected = train(make(), UPDATES)
+    begun = make()
+    train(begun, 2)
+    path = save_checkpoint(tmp_path, begun)
+    resumed = make()
+    load_checkpoint(path, resumed)
+    assert exactly(train(resumed, UPDATES)) == exactly(expected[2:])
+
+
+class Machine(gymnasium.Env[Any, Any]):
+    """Holds an object that is no data, and says what its state is."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.counter: Any = iter(range(10**9))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.counter = iter(range(10**9))
+        return self.observation_space.sample() * 0, {}
+
+    def step(self, action: Any) -> Any:
+        count = next(self.counter)
+        observation = self.observation_space.sample() * 0 + count / 20
+        return observation, float(action * count % 3), count > 20, False, {}
+
+    def get_state(self) -> int:
+        return int(self.counter.__reduce__()[2] or 0)
+
+    def set_state(self, state: int) -> None:
+        self.counter = iter(range(state, 10**9))
