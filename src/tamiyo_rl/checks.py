@@ -1,4 +1,4 @@
-"""The checks of an argument, and the words in which it is refused."""
+"""Checks of arguments, and the wording of their errors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import torch
 from torch.nn.parameter import is_lazy
 
 FLOAT_DTYPES = frozenset({torch.float64, torch.float32, torch.bfloat16, torch.float16})
-
-
 LARGEST_SIZE = 2**31 - 1  # kernels index with 32 bits
 
 
@@ -41,7 +39,7 @@ def _fits(shape: torch.Size, sizes: tuple[int | None, ...]) -> bool:
 
 
 def require_positive(**named: object) -> None:
-    """Raise unless every argument is an integer of at least 1, a bool not counting as one."""
+    """Raise unless every argument is an integer of at least 1; a bool does not count."""
     for name, value in named.items():
         if not _is_integer(value) or operator.index(value) < 1:  # type: ignore[arg-type]  # _is_integer says so
             raise ValueError(f"{name}: expected an int of at least 1, got {reprlib.repr(value)}.")
@@ -60,10 +58,14 @@ def describe(value: object) -> str:
     """Say in a few words what was passed: its type and size, or the value itself."""
     if isinstance(value, torch.Tensor):
         return _describe_tensor(value)
-    if hasattr(value, "shape") and not isinstance(value, type):
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if hasattr(value, "shape"):
         return f"{type(value).__name__} of {reprlib.repr(value.shape)}"
-    is_sized = isinstance(value, Sized)
-    return f"{type(value).__name__} of {len(value)}" if is_sized else reprlib.repr(value)  # type: ignore[arg-type]  # it is sized
+    if isinstance(value, Sized):
+        return f"{type(value).__name__} of {len(value)}"
+    shown = reprlib.repr(value)
+    return f"a {type(value).__name__}" if shown.startswith("<") else shown
 
 
 def _describe_tensor(tensor: torch.Tensor) -> str:

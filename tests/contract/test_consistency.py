@@ -121,8 +121,8 @@ OK = {"value": VALUE}
         ({"mask": VALUE}, TypeError, "mask: expected a bool tensor"),
         ({"mask": [True]}, TypeError, "mask: expected a bool tensor"),
         ({"mask": VALUE.T.bool()}, ValueError, "mask: expected the shape"),
-        ({"tolerance": -1}, ValueError, "tolerance: expected a number from 0, got -1"),
-        ({"tolerance": True}, ValueError, "tolerance: expected a number from 0, got True"),
+        ({"tolerance": -1}, ValueError, "tolerance: expected a number of at least 0, got -1"),
+        ({"tolerance": True}, ValueError, "tolerance: expected a number of at least 0, got True"),
     ],
 )
 def test_bad_quantities_name_the_argument(given: Any, kind: Any, message: str) -> None:
@@ -185,8 +185,8 @@ def test_a_ratio_whose_graph_is_gone_is_an_error_of_ours() -> None:
             {"log_prob": torch.zeros(2, device="meta")},
             "ratio: expected the shape and device of log_prob",
         ),
-        ({"tolerance": -1}, "tolerance: expected a number from 0, got -1"),
-        ({"tolerance": float("nan")}, "tolerance: expected a number from 0, got nan"),
+        ({"tolerance": -1}, "tolerance: expected a number of at least 0, got -1"),
+        ({"tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
     ],
 )
 def test_a_ratio_that_cannot_be_checked(change: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""What may cross from rollout to training, and who checks it; usable alone, on any policy."""
+"""Checks of what crosses from rollout to training, for any policy."""
 
 from tamiyo_rl.contract.audit import (
     GradientReport,

@@ -1,4 +1,4 @@
-"""Advice about inference tensors: where they came from, what is lost with them, and what to do."""
+"""Advice about inference tensors: their origin, what is lost with them, and the remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tamiyo_rl.contract.wording import and_more, listed
 OUR_POLICIES = "tamiyo_rl.policy."  # their methods are known: what is lost, and what helps
 _INITIAL_HIDDEN = "pass hidden=None; or clone() it, and pass episode_starts too"
 _CLONE = "clone() it outside inference mode"
-_NAMES, _GROUPS = 8, 4  # that a message tells
+_MOST_PATHS = 8  # that a message names in each group
+_MOST_GROUPS = 4  # that a message describes
 
 
 def leak_message(method: str, found: Mapping[str, torch.Tensor], *, is_ours: bool) -> str:
@@ -21,15 +22,16 @@ def leak_message(method: str, found: Mapping[str, torch.Tensor], *, is_ours: boo
     groups: dict[str, list[str]] = {}
     for path, tensor in found.items():
         groups.setdefault(_explanation(path, tensor, is_ours=is_ours), []).append(path)
-    shown = list(groups.items())[:_GROUPS]
-    parts = [f"\n  {listed(paths, most=_NAMES)} {text}" for text, paths in shown]
+    shown = list(groups.items())[:_MOST_GROUPS]
+    parts = [f"\n  {listed(paths, most=_MOST_PATHS)} {text}" for text, paths in shown]
     others = and_more(len(found) - sum(len(paths) for _, paths in shown))
     parts += [f"\n {others}"] if others else []
     return f"{method}() trains on copies of the inference tensors it was given:{''.join(parts)}"
 
 
 def _explanation(path: str, tensor: torch.Tensor, *, is_ours: bool) -> str:
-    origin, travel = origin_of(tensor), travel_of(tensor)
+    origin = origin_of(tensor)
+    travel = travel_of(tensor)
     remedy = _our_remedy(origin) if is_ours else _CLONE
     parts = [f"from {origin or 'unknown code'}", *([travel] if travel else [])]
     lost = _lost(tensor, is_state=is_ours and path.startswith("hidden"))

@@ -1,7 +1,7 @@
-"""The audit: what no input check can see, because it shows only in the loss.
+"""The audit of a loss, which finds the faults that no check of inputs can see.
 
-A policy loss made of the rollout's own log-probabilities is a constant. Beside a value loss that
-has a gradient it raises nothing and trains nothing. The audit looks at the loss term by term.
+A policy loss made of the rollout's own log-probabilities is a constant. Next to a value
+loss that has a gradient, it raises no error and trains nothing. The audit looks at each term.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 import torch
 
+from tamiyo_rl.checks import describe
 from tamiyo_rl.contract.graph import graph_of, is_transformed, size_of
 from tamiyo_rl.contract.guard import ContractError
 from tamiyo_rl.contract.nesting import HasParameters, has_parameters, is_tensor
@@ -21,7 +21,7 @@ from tamiyo_rl.contract.wording import listed
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What the terms of a loss really train.
+    """The parameters that the terms of a loss really train.
 
     Attributes:
         reached: The trainable parameters that each term reaches, by the name of the term.
@@ -29,11 +29,11 @@ class GradientReport:
         unreached: Trainable parameters that no term reaches.
         opaque: Terms with a graph that may hide its parameters: it holds a custom
             `torch.autograd.Function` (as `torch.compile` and reentrant checkpointing make), or
-            leaves that may stand for parameters (sharded training). While there are any,
-            `unreached` is empty: nothing is guessed.
+            leaves that may stand for parameters (sharded training). If there is such a term,
+            `unreached` is empty: the audit does not guess.
         unoptimized: Trainable parameters that the optimizer does not hold.
         switched_off: Terms that are the number 0.
-        zero: Parameters whose gradient is 0 in every element. That is no problem by itself, so
+        zero: Parameters whose gradient is 0 in every element. That is not a problem by itself, so
             `raise_if_broken()` lets it pass: a dead ReLU, or a part that this batch does not
             use, gives the same gradient as a constant term does.
         unknown: Parameters without a gradient that may have had one: a hook took it (an
@@ -66,7 +66,7 @@ class GradientReport:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is broken, a line each; empty where nothing is."""
+        """The problems, one line each; empty if nothing is broken."""
         return tuple(
             f"{text}: {_listed(names)}\n    do: {remedy}"
             for names, text, remedy in (
@@ -89,7 +89,7 @@ class GradientReport:
             )
 
     def __str__(self) -> str:
-        """Write a line for each term, then what may be broken, then what is."""
+        """Write a line for each term, then the possible problems, then the certain ones."""
         lines = [f"{term}: reaches {_listed(names)}" for term, names in self.reached.items()]
         lines += [f"{term}: hides its parameters; use audit_backward()" for term in self.opaque]
         lines += [f"{term}: switched off" for term in self.switched_off]
@@ -120,15 +120,15 @@ def audit_gradients(
 ) -> GradientReport:
     """Find the constant terms and the untrained parameters of a loss, before `backward()` (C8).
 
-    The graph behind each term is walked; nothing is computed. Frozen parameters are left out.
+    It walks the graph behind each term and computes nothing. It leaves frozen parameters out.
 
     Args:
         terms: The terms of the loss by name, as they are summed: scalars, or any tensors. The
             number 0 is a term that is switched off.
-        module: What is trained: a module, or an `LSTMPolicyBundle`.
+        module: The module that is trained, or an `LSTMPolicyBundle`.
         untouched: Names, or patterns such as `"core.initial_*"`, of the parameters that this loss
-            is not meant to reach: another phase's, or a learned initial state in a batch where
-            no row starts an episode.
+            is not meant to reach: those of another phase, or a learned initial state in a batch
+            where no row starts an episode.
         optimizer: If given, every trainable parameter must be in one of its groups.
 
     Returns:
@@ -136,12 +136,12 @@ def audit_gradients(
 
     Raises:
         TypeError: If the terms are not tensors by name, the module has no named parameters,
-            `untouched` is no list of names, or the optimizer has no groups of parameters.
+            `untouched` is not a list of names, or the optimizer has no groups of parameters.
         ValueError: If there are no terms, or a pattern matches no parameter.
 
     Examples:
-        A policy loss of the rollout's own log-probabilities, beside an entropy bonus that has a
-        gradient. Every parameter of the policy is reached, and yet nothing improves it:
+        This policy loss is made of the rollout's own log-probabilities, and the entropy bonus has a
+        gradient. The terms reach every parameter of the policy, and yet nothing improves it:
 
         ```python
         import torch
@@ -167,7 +167,7 @@ def audit_gradients(
             do: compute them in the training call, with grad enabled, not from the rollout's outputs
         ```
 
-        An optimizer made too early, and a graph that hides its parameters:
+        This optimizer was made too early, and the graph hides its parameters:
 
         ```python
         import torch
@@ -188,43 +188,44 @@ def audit_gradients(
             do: make the optimizer after the last change of the module's parameters
         ```
     """
-    named = _required_terms(terms)
-    parameters, own = _trainable(module, untouched), [p for _, p in module.named_parameters()]
-    graphs = {name: graph_of(term) for name, term in named.items()}
+    used = _required_terms(terms)
+    parameters = _trainable(module, untouched)
+    all_parameters = [parameter for _, parameter in module.named_parameters()]
+    graphs = {name: graph_of(term) for name, term in used.items()}
     reached = {
         term: tuple(n for n, p in parameters.items() if id(p) in graph.leaves)
         for term, graph in graphs.items()
-        if named[term].requires_grad or is_transformed(named[term])
+        if used[term].requires_grad or is_transformed(used[term])
     }
     found = {name for names in reached.values() for name in names}
     missing = {name: p for name, p in parameters.items() if name not in found}
-    opaque = tuple(t for t in reached if graphs[t].hides(missing.values(), own))
+    opaque = tuple(t for t in reached if graphs[t].hides(missing.values(), all_parameters))
     return GradientReport(
         {term: names for term, names in reached.items() if term not in opaque},
-        constants=tuple(term for term in named if term not in reached),
+        constants=tuple(term for term in used if term not in reached),
         unreached=() if opaque else tuple(missing),
         opaque=opaque,
-        unoptimized=_unoptimized(parameters, own, optimizer),
-        switched_off=tuple(name for name in terms.keys() if name not in named),  # noqa: SIM118 - a TensorDict iterates over its rows
+        unoptimized=_unoptimized(parameters, all_parameters, optimizer),
+        switched_off=tuple(name for name in terms.keys() if name not in used),  # noqa: SIM118 - a TensorDict iterates over its rows
     )
 
 
 def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> GradientReport:
     """Find the trainable parameters that `backward()` left without a gradient (C3).
 
-    The form of the audit for graphs that hide their parameters. Call it after `backward()`, on
-    gradients that were `None` before.
+    Use this form of the audit for graphs that hide their parameters. Call it after `backward()`,
+    on gradients that were `None` before.
 
     Args:
-        module: What is trained.
+        module: The module that is trained.
         untouched: As for `audit_gradients`.
 
     Returns:
-        The report, with one term named `backward`. Gradients of 0 are told apart where a
-        gradient is one dense tensor, not a shard.
+        The report, with one term named `backward`. It lists gradients of 0 only where a gradient
+        is one dense tensor, not a shard.
 
     Raises:
-        TypeError: If the module has no named parameters, or `untouched` is no list of names.
+        TypeError: If the module has no named parameters, or `untouched` is not a list of names.
         ValueError: If a pattern matches no parameter.
 
     Examples:
@@ -248,7 +249,7 @@ def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> G
     found = {name: p.grad for name, p in parameters.items() if p.grad is not None}
     kinds = {type(parameters[name]) for name in found}
     missing = {name: p for name, p in parameters.items() if name not in found and size_of(p)}
-    unknown = tuple(name for name, p in missing.items() if _may_have_had_one(p, kinds))
+    unknown = tuple(name for name, p in missing.items() if _may_have_had_gradient(p, kinds))
     return GradientReport(
         {"backward": tuple(found)},
         unreached=tuple(name for name in missing if name not in unknown),
@@ -261,7 +262,7 @@ def _required_terms(terms: object) -> dict[str, torch.Tensor]:
     """Return the terms that are not switched off."""
     if not isinstance(terms, Mapping):
         raise TypeError(
-            f'terms: expected a mapping such as {{"policy": loss}}, got {_kind(terms)}.'
+            f'terms: expected a mapping such as {{"policy": loss}}, got {describe(terms)}.'
         )
     named = dict(terms.items())  # a TensorDict iterates over its rows
     if not named:
@@ -269,7 +270,7 @@ def _required_terms(terms: object) -> dict[str, torch.Tensor]:
     named = {name: term for name, term in named.items() if not _is_number_zero(term)}
     for name, term in named.items():
         if not isinstance(term, torch.Tensor):
-            raise TypeError(f"terms[{name!r}]: expected a tensor or 0, got {_kind(term)}.")
+            raise TypeError(f"terms[{name!r}]: expected a tensor or 0, got {describe(term)}.")
     return named
 
 
@@ -283,7 +284,7 @@ def _trainable(module: HasParameters, untouched: Iterable[str]) -> dict[str, tor
     if not has_parameters(module):
         raise TypeError(
             "module: expected an nn.Module or anything else with named_parameters(), got "
-            f"{_kind(module)}."
+            f"{describe(module)}."
         )
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     for pattern in _patterns(untouched):
@@ -299,21 +300,21 @@ def _trainable(module: HasParameters, untouched: Iterable[str]) -> dict[str, tor
 
 def _patterns(untouched: Iterable[str]) -> list[str]:
     try:
-        patterns: list[Any] = [None] if isinstance(untouched, str) else list(untouched)
+        patterns = None if isinstance(untouched, str) else list(untouched)
     except TypeError:  # arrays of no dimension have __iter__
-        patterns = [None]
-    if not all(isinstance(pattern, str) for pattern in patterns):
+        patterns = None
+    if patterns is None or not all(isinstance(pattern, str) for pattern in patterns):
         raise TypeError(f"untouched: expected a list of names, got {untouched!r}.")
     return patterns
 
 
-def _may_have_had_one(parameter: torch.Tensor, kinds: set[type]) -> bool:
-    """Tell whether a gradient that is not there may have been taken, or be kept elsewhere."""
+def _may_have_had_gradient(parameter: torch.Tensor, kinds: set[type]) -> bool:
+    """Tell whether a hook may have taken the gradient, or sharding may keep it elsewhere."""
     if parameter._post_accumulate_grad_hooks:
         return True
     kind = type(parameter)
     is_shard = kind is not torch.Tensor and not issubclass(kind, torch.nn.Parameter)
-    return is_shard and kind not in kinds  # where others of its kind have one, it has none
+    return is_shard and kind not in kinds  # if others of its kind have a gradient, it never had one
 
 
 def _is_zero(grad: torch.Tensor) -> bool:
@@ -323,15 +324,16 @@ def _is_zero(grad: torch.Tensor) -> bool:
 
 def _unoptimized(
     parameters: Mapping[str, torch.Tensor],
-    own: list[torch.nn.Parameter],
+    all_parameters: list[torch.nn.Parameter],
     optimizer: torch.optim.Optimizer | None,
 ) -> tuple[str, ...]:
     if optimizer is None:
         return ()
     if not isinstance(getattr(optimizer, "param_groups", None), list):
-        raise TypeError(f"optimizer: expected a torch optimizer, got {_kind(optimizer)}.")
+        raise TypeError(f"optimizer: expected a torch optimizer, got {describe(optimizer)}.")
     held = {id(p): p for group in optimizer.param_groups for p in group["params"]}
-    foreign = [p for key, p in held.items() if key not in set(map(id, own))]
+    known = set(map(id, all_parameters))
+    foreign = [p for key, p in held.items() if key not in known]
     return tuple(
         name
         for name, p in parameters.items()
@@ -340,22 +342,9 @@ def _unoptimized(
 
 
 def _is_other_form(held: torch.Tensor, parameter: torch.Tensor) -> bool:
-    """Tell whether an optimizer may hold a parameter as another class, as it holds shards."""
+    """Tell whether `held` may be the parameter in another class, as a shard is."""
     return type(held) is not type(parameter) and held.numel() == parameter.numel()
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return listed(names, most=3) or "no parameter of the module"
-
-
-def _kind(value: object) -> str:
-    name = type(value).__name__
-    if isinstance(value, torch.Tensor):
-        return f"a {name} of {value.dtype}"
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {name}"
-
-
-def _is_dense_float(value: object) -> bool:
-    if not is_tensor(value) or value.is_nested or value.layout != torch.strided:
-        return False
-    return value.dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)

@@ -1,6 +1,6 @@
 """Checks that training computes what the rollout stored, before an update changes a parameter.
 
-There the parameters are those of the rollout, so log-probabilities and values must come out again.
+At that point the parameters are those of the rollout, so log-probabilities and values must be too.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import NamedTuple
 
 import torch
 
-from tamiyo_rl.contract.audit import _is_dense_float, _kind
+from tamiyo_rl.checks import FLOAT_DTYPES, describe, is_dense
 from tamiyo_rl.contract.guard import ContractError
 
 _CAUSE = (
     "the state, the episode starts, a mask, dropout or an input is not the rollout's; or "
-    "parameters amplify rounding, as exploded ones do"
+    "exploded parameters amplify rounding"
 )
 _REMEDY = (
-    "train on what the rollout stored, with dropout off. Compute both in float64 to tell: rounding "
-    "shrinks by far, a mistake stays"
+    "train on what the rollout stored, with dropout off. To tell a mistake from rounding, compute "
+    "both in float64: only rounding shrinks"
 )
 
 
 class _Difference(NamedTuple):
-    """The largest difference, and where it stands."""
+    """The largest difference and its place."""
 
     size: float
     place: Sequence[int]
@@ -41,7 +41,7 @@ def check_consistency(
 
     Call it with the first minibatch of each update, before a parameter changes. Compare values as
     well as log-probabilities: a policy at its initialisation is almost uniform whatever its state
-    is, so a lost state hardly shows in the log-probabilities, and shows in the values.
+    is, so a lost state hardly shows in the log-probabilities, but it shows in the values.
 
     A number may differ by `tolerance * max(1, |old|)`.
 
@@ -49,20 +49,21 @@ def check_consistency(
         new: What training computes, by name: `{"log_prob": ..., "value": ...}`, floating point
             tensors such as `[B, T]`.
         old: What the rollout stored, by the same names, in the same shapes.
-        mask: Bool, of the same shape: true where a step counts; None where all do. Padding is
-            false.
-        tolerance: None for one that follows from the coarser type of the two: 1e-8 in float64,
-            1e-3 in float32 (1e-2 on CUDA, where recurrent layers round to TF32), 0.1 in half
-            precision. Under autocast, pass 0.1: the types of the results do not show it.
+        mask: Bool, of the same shape: true where a step counts, false for padding; None if every
+            step counts.
+        tolerance: None to follow from the coarser type of the two: 1e-8 in float64, 1e-3 in
+            float32 (1e-2 on CUDA, where recurrent layers round to TF32), 0.1 in half precision.
+            Under autocast, pass 0.1: the types of the results do not show it.
 
     Raises:
         TypeError: If the two are not mappings of dense, floating point tensors, or the mask is
             not a bool tensor.
-        ValueError: If names, shapes or devices differ, or the tolerance is not a number from 0.
+        ValueError: If names, shapes or devices differ, or the tolerance is not a number of at
+            least 0.
         ContractError: If a number is off, with the quantity, the largest difference and its place.
 
     Examples:
-        A training call that ignores where an episode starts, at the default initialisation. The
+        This training call ignores where an episode starts. At the default initialisation, the
         log-probabilities hardly show it:
 
         ```python
@@ -107,7 +108,8 @@ def check_consistency(
         if found is not None and not found.size <= used:
             raise ContractError(
                 f"{name}: expected what the rollout stored, within {used:g}, off by "
-                f"{found.size:.3g} at {_named(found.place)}\n  cause: {_CAUSE}\n  do: {_REMEDY}"
+                f"{found.size:.3g} at {_describe_place(found.place)}"
+                f"\n  cause: {_CAUSE}\n  do: {_REMEDY}"
             )
 
 
@@ -120,16 +122,17 @@ def check_ratio(
 ) -> None:
     """Check the probability ratio of PPO at the first minibatch of the first epoch (C7).
 
-    There the parameters are those of the rollout, so `ratio = exp(log_prob - old_log_prob)`
+    At that point the parameters are those of the rollout, so `ratio = exp(log_prob - old_log_prob)`
     (Schulman et al. 2017, arXiv:1707.06347, section 3) is 1, and its derivative by `log_prob` is
-    itself. A hidden state that was rebuilt in another way, a dropout mask or a changed input moves
-    the ratio; new and old in the wrong order turn the sign of the derivative, which nothing else
-    shows. While a policy is almost uniform, `check_consistency` sees more: give it the values.
+    the ratio itself. A hidden state that was rebuilt in another way, a dropout mask or a changed
+    input moves the ratio. New and old in the wrong order turn the sign of the derivative, which
+    nothing else shows. While a policy is almost uniform, `check_consistency` sees more: give it
+    the values.
 
     Args:
         ratio: As the loss uses it, such as `[B, T]`.
         log_prob: The new log-probabilities, from `evaluate_actions`, in the same shape.
-        mask: Bool, of the same shape: true where a step counts; None where all do.
+        mask: Bool, of the same shape: true where a step counts; None if every step counts.
         tolerance: Largest allowed distance from 1, and of the derivative from the ratio; None as
             for `check_consistency`.
 
@@ -137,8 +140,8 @@ def check_ratio(
         TypeError: If the two are not dense, floating point tensors, or the mask is not a bool
             tensor.
         ValueError: If shapes or devices differ, the tensors are empty, or `backward()` has freed
-            their graph; if the tolerance is not a number from 0.
-        ContractError: If the ratio or its derivative is another.
+            their graph; if the tolerance is not a number of at least 0.
+        ContractError: If the ratio or its derivative differs.
 
     Examples:
         ```python
@@ -169,7 +172,7 @@ def check_ratio(
     if not found.size <= used:
         raise ContractError(
             f"ratio: expected 1 within {used:g} before the first update, off by {found.size:.3g} "
-            f"at {_named(found.place)}\n  cause: {_CAUSE}\n  do: {_REMEDY}"
+            f"at {_describe_place(found.place)}\n  cause: {_CAUSE}\n  do: {_REMEDY}"
         )
     slope = _slope(ratio, log_prob)
     off = None if slope is None else _largest_difference(slope, ratio, mask)
@@ -196,7 +199,7 @@ def _largest_difference(
     return _Difference(size.item(), [int(i) for i in torch.unravel_index(flat, error.shape)])
 
 
-def _named(place: Sequence[int]) -> str:
+def _describe_place(place: Sequence[int]) -> str:
     if len(place) == 2:
         return f"row {place[0]}, step {place[1]}"
     return f"index {list(place)}"
@@ -206,7 +209,7 @@ def _tolerance(given: float | None, *compared: torch.Tensor) -> float:
     if given is None:
         return max(_rounding(tensor) for tensor in compared)
     if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
-        raise ValueError(f"tolerance: expected a number from 0, got {given!r}.")
+        raise ValueError(f"tolerance: expected a number of at least 0, got {given!r}.")
     return given
 
 
@@ -223,7 +226,7 @@ def _require_quantities(new: object, old: object) -> None:
     for name, given in (("new", new), ("old", old)):
         if not isinstance(given, Mapping):
             raise TypeError(
-                f'{name}: expected a mapping such as {{"value": tensor}}, got {_kind(given)}.'
+                f'{name}: expected a mapping such as {{"value": tensor}}, got {describe(given)}.'
             )
         for key, value in given.items():
             _require_floats(f"{name}[{key!r}]", value)
@@ -249,15 +252,17 @@ def _require_ratio(ratio: torch.Tensor, log_prob: torch.Tensor) -> None:
 
 
 def _require_floats(name: str, value: object) -> None:
-    if not _is_dense_float(value):
-        raise TypeError(f"{name}: expected a dense floating point tensor, got {_kind(value)}.")
+    if is_dense(value) and value.dtype in FLOAT_DTYPES:
+        return
+    got = value.dtype if is_dense(value) else describe(value)
+    raise TypeError(f"{name}: expected a dense floating point tensor, got {got}.")
 
 
 def _require_mask(mask: torch.Tensor | None, like: torch.Tensor) -> None:
     if mask is None:
         return
     if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
-        got = mask.dtype if isinstance(mask, torch.Tensor) else _kind(mask)
+        got = mask.dtype if isinstance(mask, torch.Tensor) else describe(mask)
         raise TypeError(f"mask: expected a bool tensor, true where a step counts, got {got}.")
     _require_same_place("mask", mask, "what it masks", like)
 

@@ -19,22 +19,22 @@ class Graph:
         leaves: The tensors that `backward()` would give a gradient, by id.
         runs_python: Whether a node is a custom `torch.autograd.Function`, or the tensor belongs
             to a transform of `torch.func`. Its backward may use tensors that no edge names, and
-            may give those that an edge names nothing.
+            may give no gradient to those that an edge names.
     """
 
     leaves: Mapping[int, torch.Tensor]
     runs_python: bool
 
-    def hides(self, missing: Iterable[torch.Tensor], own: Iterable[torch.Tensor]) -> bool:
+    def hides(self, missing: Iterable[torch.Tensor], parameters: Iterable[torch.Tensor]) -> bool:
         """Tell whether this graph may reach a parameter in a way that no walk sees.
 
         Args:
             missing: The parameters that no graph names.
-            own: All parameters of the module; any other leaf may be a stand-in for one of them.
+            parameters: All parameters of the module; any other leaf may stand for one of them.
         """
         if self.runs_python:
             return True
-        known = {id(parameter) for parameter in own}
+        known = {id(parameter) for parameter in parameters}
         foreign = [leaf for key, leaf in self.leaves.items() if key not in known]
         return any(_may_stand_for(leaf, parameter) for parameter in missing for leaf in foreign)
 
@@ -74,7 +74,7 @@ def is_transformed(tensor: torch.Tensor) -> bool:
 
 
 def shares_storage(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Tell whether one is a view of the other, or both of a third.
+    """Tell whether one tensor is a view of the other, or both are views of a third.
 
     Examples:
         ```python
@@ -95,7 +95,7 @@ def shares_storage(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def storage_of(tensor: torch.Tensor) -> object:
-    """Return the storage; of a tensor that has none (sparse, opaque, vmapped, lazy), itself."""
+    """Return the storage, or a tensor without storage (sparse, opaque, vmapped, lazy) itself."""
     try:
         return tensor.untyped_storage()
     except (NotImplementedError, RuntimeError, ValueError):
@@ -118,7 +118,8 @@ def size_of(parameter: torch.Tensor) -> int:
 
 def _nodes(root: Any) -> Iterator[Any]:
     """Yield each node of the graph once, with no recursion: graphs are deep."""
-    seen, stack = set(), [root]
+    seen = set()
+    stack = [root]
     while stack:
         node = stack.pop()
         if node is not None and node not in seen:

@@ -1,4 +1,4 @@
-"""The guard: what a training call checks before it runs, and after.
+"""The guard of a training call: it checks the inputs before the call and the outputs after it.
 
 A training call differentiates. Tensors made under `torch.inference_mode()` cannot take part in
 that: PyTorch either raises an error that names no argument, or trains without them and says
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import torch
@@ -40,7 +40,7 @@ Leaves = Sequence[tuple[str, object]]
 class InferenceTensorWarning(UserWarning):
     """A training call was given inference tensors, and goes on with copies of them (C4).
 
-    To make it an error is the standard library's business:
+    To turn it into an error, use the standard library:
 
     Examples:
         ```python
@@ -127,7 +127,7 @@ class ContractError(RuntimeError):
 def find_inference_tensors(**named: object) -> dict[str, torch.Tensor]:
     """Find the inference tensors in any nesting of containers (C4).
 
-    Entered are tuples, lists, mappings, dataclasses, attrs classes and namespaces; not modules.
+    It enters tuples, lists, mappings, dataclasses, attrs classes and namespaces, but not modules.
 
     Args:
         **named: Values to search, each under the name that its paths begin with.
@@ -177,25 +177,25 @@ def guard_training_inputs(
     2. warns once with `InferenceTensorWarning` if any argument holds inference tensors, and goes
        on with copies of them;
     3. raises `ContractError` if no output requires grad, unless `differentiable_outputs=False`
-       says that none has to: of an actor that returns a sample, or of an update that calls
+       says that none has to, as for an actor that returns a sample or an update that calls
        `backward()` itself.
 
-    The parameters are those of the arguments that have `named_parameters()`, `self` among them.
-    Of `self` nothing else is looked at. A container that holds inference tensors is copied, so
-    what the method writes into it is lost.
+    The parameters are those of the arguments that have `named_parameters()`, including `self`.
+    Of `self`, only the parameters are inspected. A container that holds inference tensors is
+    copied, so what the method writes into it is lost.
 
     Calls under `no_grad` or inference mode, and calls with nothing to train, pass untouched, and
-    so does an argument that raises when it is looked at. Under `torch.vmap` and other transforms
-    of `torch.func` a tensor does not tell whether it requires grad, so nothing is said of it.
-    Detection is `Tensor.is_inference()`, which `torch.compile` cannot trace: keep the guard
-    outside what is compiled.
+    so does an argument that raises when it is inspected. Under `torch.vmap` and other transforms
+    of `torch.func` a tensor does not tell whether it requires grad, so the guard says nothing
+    about it. The guard asks `Tensor.is_inference()`, which `torch.compile` cannot trace: keep the
+    guard outside compiled code.
 
     A copy (`copy.deepcopy`, `pickle`) of a guarded module, bound method or other callable object
-    calls the copy of it.
+    calls the copied object.
 
     Args:
-        method: The method or function whose outputs are differentiated; a module is one too.
-            Without it, a decorator is returned.
+        method: The method, function or module whose outputs are differentiated. Without it, a
+            decorator is returned.
         differentiable_outputs: Whether an output has to require grad where parameters do.
 
     Returns:
@@ -237,7 +237,7 @@ def guard_training_inputs(
             do: clone() it outside inference mode
         ```
 
-        An update that takes its own step:
+        This update takes its own optimizer step:
 
         ```python
         import torch
@@ -364,11 +364,13 @@ def _checked(
     name: str, holder: object, bound: inspect.BoundArguments, *, is_ours: bool
 ) -> inspect.BoundArguments:
     """Return the arguments to call with: ordinary tensors, where something is to be trained."""
-    parameters, leaves = _parameters(holder, bound), _leaves(_inputs(bound))
-    if not _trains(parameters, leaves):
+    owned = _owned_parameters(holder, bound)
+    trained = _trained(owned)
+    leaves = _leaves(_inputs(bound))
+    if owned and not trained and not _any_requires_grad(leaves):
         return bound
     _require_grad_mode(name)
-    _require_ordinary_parameters(name, parameters or {})
+    _require_ordinary_parameters(name, trained)
     found = _inference_tensors(leaves)
     if found:
         message = leak_message(name, found, is_ours=is_ours)
@@ -390,21 +392,32 @@ def _inference_tensors(leaves: Leaves) -> dict[str, torch.Tensor]:
     return {path: leaf for path, leaf in leaves if is_tensor(leaf) and leaf.is_inference()}
 
 
-def _parameters(holder: object, bound: inspect.BoundArguments) -> dict[str, torch.Tensor] | None:
-    """Collect the parameters of what trains; None where nothing has any."""
+def _parameters(holder: object, bound: inspect.BoundArguments) -> dict[str, torch.Tensor]:
+    return _trained(_owned_parameters(holder, bound))
+
+
+def _owned_parameters(
+    holder: object, bound: inspect.BoundArguments
+) -> list[tuple[str, dict[str, torch.Tensor]]]:
+    """Collect the parameters of each argument that has any, frozen or not, with its path."""
     leaves = _leaves(_inputs(bound) | {"self": bound.arguments.get("self", holder)})
     owners = {id(leaf): (path, leaf) for path, leaf in leaves if has_parameters(leaf)}
-    found = [(path, parameters_of(owner)) for path, owner in owners.values()]
-    named = [(path, own) for path, own in found if own is not None]
-    trained = [(path, own) for path, own in named if any(p.requires_grad for p in own.values())]
-    if len(trained) > 1:  # of the same class perhaps, with parameters of the same names
-        return {f"{path}.{name}": p for path, own in trained for name, p in own.items()}
-    return trained[0][1] if trained else {} if named else None
+    owned = [(path, parameters_of(owner)) for path, owner in owners.values()]
+    return [(path, parameters) for path, parameters in owned if parameters is not None]
 
 
-def _trains(parameters: Mapping[str, torch.Tensor] | None, leaves: Leaves) -> bool:
-    if parameters is None or parameters:
-        return True
+def _trained(
+    owned: Iterable[tuple[str, dict[str, torch.Tensor]]],
+) -> dict[str, torch.Tensor]:
+    """Join the parameters of the owners that have one to train."""
+    trained = [(path, named) for path, named in owned if _any_requires_grad(named.items())]
+    if len(trained) == 1:
+        return trained[0][1]
+    # Several owners may be of one class, with parameters of the same names.
+    return {f"{path}.{name}": p for path, named in trained for name, p in named.items()}
+
+
+def _any_requires_grad(leaves: Iterable[tuple[str, object]]) -> bool:
     return any(is_tensor(leaf) and leaf.requires_grad for _, leaf in leaves)
 
 

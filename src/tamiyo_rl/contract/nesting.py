@@ -1,4 +1,4 @@
-"""Tensors in nested arguments: find them by path, and rebuild the nesting with others in place."""
+"""Nested arguments: find tensors in them by path, and rebuild them with other tensors."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})  # a fast way past most
 _PLAIN = frozenset({tuple, list, dict})  # these have no attributes of their own
-_ITERATORS = frozenset({tuple.__iter__, list.__iter__})  # another may raise
-_FEW = 50  # are looked at one by one as fast
+_ITERATORS = frozenset({tuple.__iter__, list.__iter__})  # another __iter__ may raise
+_FEW = 50  # up to so many, a look at each is as fast
 _METHODS = frozenset({FunctionType, MethodType, BuiltinMethodType})
 _LAZY = (UninitializedParameter, UninitializedBuffer)
 _MISSING: Any = object()
@@ -48,8 +48,8 @@ def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
 
 
 def walk_leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
-    """Yield each tensor, and whatever names parameters, with its path; enter a container once."""
-    entered: dict[int, object] = {}  # holds what it names, since an id is used again
+    """Yield each tensor and each owner of parameters by its path; enter each container once."""
+    entered: dict[int, object] = {}  # keeps its values alive, since Python reuses ids
     pending = [(path, value)]
     while pending:
         path, value = pending.pop()
@@ -61,7 +61,7 @@ def walk_leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
 
 
 def leaves(values: Iterable[object]) -> Iterator[Any]:
-    """Yield what `walk_leaves` yields, without the paths, in another order, and in less time."""
+    """Yield what `walk_leaves` yields, but faster: without paths and in another order."""
     entered: dict[int, object] = {}
     pending: list[Any] = list(values)
     while pending:
@@ -86,7 +86,7 @@ def leaves(values: Iterable[object]) -> Iterator[Any]:
 
 
 def only_atoms(values: Collection[object]) -> bool:
-    """Tell whether `values` are many and need no look, at a hundredth of the cost of looking."""
+    """Tell whether `values` are many and hold no tensor, much faster than by a look at each."""
     return len(values) > _FEW and ATOMS.issuperset(map(type, values))
 
 
@@ -96,7 +96,7 @@ def replace_tensors(
 ) -> Any:
     """Return `value` with each tensor passed through `replace`; what does not change is kept.
 
-    What stands at two places is replaced by one thing at both.
+    A value that stands at two places has the same replacement at both.
 
     Examples:
         ```python
@@ -114,8 +114,8 @@ def replace_tensors(
         mappingproxy SimpleNamespace max
         ```
 
-        A mapping of your own is not written to, though a plain copy of it shares its items; one
-        that cannot be made of a dict becomes a dict:
+        A mapping of your own class is not written to, although a plain copy of it shares its items.
+        A mapping that cannot be made from a dict becomes a dict:
 
         ```python
         from collections.abc import Mapping, MutableMapping
@@ -173,7 +173,7 @@ def replace_tensors(
 def has_parameters(value: object) -> bool:
     """Tell whether `value` is a module, or anything else that names its parameters as one does.
 
-    A stand-in that answers to any name does not: what it answers is no method.
+    A stand-in that has an attribute of any name does not: that attribute is not a method.
     """
     try:
         named_parameters = getattr(value, "named_parameters", None)
@@ -183,9 +183,10 @@ def has_parameters(value: object) -> bool:
 
 
 def children_of(value: Any) -> list[tuple[str, Any]]:
-    """List how the path goes on (`.h`, `[0]`, `["op"]`), and to what; nothing for no container.
+    """List the children of a container by their step in the path: `.h`, `[0]` or `["op"]`.
 
-    What raises when it is looked at, as a proxy of nothing does, is no container: it is passed on.
+    Other values have no children, and neither has a value that raises when it is inspected, as a
+    dead proxy does.
 
     Examples:
         ```python
@@ -206,7 +207,7 @@ def children_of(value: Any) -> list[tuple[str, Any]]:
     """
     try:
         return _children_of(value)
-    except Exception:  # noqa: BLE001 - whatever it raises, it is not ours to answer for
+    except Exception:  # noqa: BLE001 - a proxy may raise anything
         return []
 
 
@@ -237,7 +238,7 @@ def _attribute(value: Any, name: str) -> Any:
 
 
 def _attribute_names(value: Any) -> list[str]:
-    """Name the attributes of a dataclass, an attrs class or a namespace; none for all else."""
+    """Name the attributes of a dataclass, an attrs class or a namespace; other values have none."""
     if isinstance(value, type):
         return []
     if dataclasses.is_dataclass(value):
@@ -273,7 +274,7 @@ def _rebuild(value: Any, steps: list[str], children: list[Any]) -> Any:
 
 
 def _rebuild_tuple(value: tuple[Any, ...], children: list[Any]) -> tuple[Any, ...]:
-    if hasattr(value, "n_sequence_fields"):  # what torch.max() returns; C makes them its own way
+    if hasattr(value, "n_sequence_fields"):  # a result of torch.max(), which takes one sequence
         return type(value)(children)
     rebuilt = tuple.__new__(type(value), children)
     getattr(rebuilt, "__dict__", {}).update(getattr(value, "__dict__", {}))
@@ -293,7 +294,7 @@ def _rebuild_mapping(value: Mapping[Any, Any], items: dict[Any, Any]) -> Mapping
 
 
 def _rebuild_immutable(value: Mapping[Any, Any], items: dict[Any, Any]) -> Mapping[Any, Any]:
-    """Make a mappingproxy, a frozendict and the like anew; a dict where the type takes none."""
+    """Rebuild a mappingproxy or a frozendict; return a dict if the type is not made from one."""
     try:
         return type(value)(items)  # type: ignore[call-arg]  # what is not made of a dict raises
     except TypeError:

@@ -1,4 +1,4 @@
-"""A quick look at what a training call is given, which clears the usual call."""
+"""Fast check that no argument is an inference tensor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tamiyo_rl.contract.nesting import HasParameters, is_tensor, leaves
 def all_ordinary(values: Iterable[object]) -> bool:
     """Tell whether no tensor in any nesting of `values` is or was an inference tensor.
 
-    Of modules only the parameters count, and of these only those that require grad.
+    Of a module, only the parameters that require grad count.
 
     Examples:
         ```python

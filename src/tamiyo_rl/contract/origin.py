@@ -1,4 +1,4 @@
-"""Where a rollout tensor came from: a marker that names the method which returned it."""
+"""A marker on rollout tensors that names the method which returned them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def mark_origin(returned: T, method: str) -> T:
     """Write `method` on every tensor in `returned`, and return it.
 
     The marker only says where a tensor came from. Views lose it and pickling keeps it, so
-    whether a tensor is an inference tensor is asked of `Tensor.is_inference()` alone.
+    only `Tensor.is_inference()` decides whether a tensor is an inference tensor.
 
     Args:
         returned: What a rollout method returns; any nesting of tensors.
@@ -58,7 +58,7 @@ def mark_tensors(method: str, *tensors: torch.Tensor) -> None:
 
 
 def origin_of(tensor: torch.Tensor) -> str | None:
-    """Return the method that made `tensor`, or None where no marker says so.
+    """Return the method that made `tensor`, or None if it has no marker.
 
     Args:
         tensor: Any tensor.

@@ -1,7 +1,7 @@
-"""The tracer: where an inference tensor was made, and by which views it came here.
+"""The tracer: it tells where an inference tensor was made, and through which views it got here.
 
 PyTorch's errors about inference tensors name no argument and no line. While `trace_crossings()`
-is on, each of them gains a note that does.
+is on, each of them gains a note that names both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _MESSAGES = (
 _PACKAGES = (torch.__name__, __name__.partition(".")[0])
 _STANDARD = (sysconfig.get_path("stdlib"), "<frozen ")
 _INSTALLED = {"site-packages", "dist-packages"}
-_VIEWS_AT_EACH_END, _ARGUMENTS = 3, 8  # that a note tells
+_VIEWS_AT_EACH_END = 3  # that a note tells
+_MOST_ARGUMENTS = 8  # that a note tells
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Travel:
     between: int = 0
 
     def then(self, step: str) -> _Travel:
-        """Return this travel with one more view; of many, those in the middle are counted."""
+        """Return this travel with one more view; of many, the middle ones are only counted."""
         if len(self.first) < _VIEWS_AT_EACH_END:
             return replace(self, first=(*self.first, step))
         last = (*self.last, step)
@@ -70,10 +71,10 @@ def trace_crossings() -> Iterator[None]:
     and the views since. It is for debugging: each operation of PyTorch in the context costs a
     Python call. It keeps no tensor alive, and costs nothing outside.
 
-    A line is the user's own: the innermost that is neither the standard library's nor that of an
-    installed package. A tensor whose making was not seen is named, but no line of it: it was made
-    before the context was entered, in another thread, or in a function that `torch.compile`
-    compiled. Compiled functions run as they do outside.
+    A line is the user's own: the innermost that is not in the standard library or an installed
+    package. For a tensor that was made unseen, no line is given: it was made before the context
+    was entered, in another thread, or in a function that `torch.compile` compiled. Compiled
+    functions run as they do outside.
 
     Examples:
         ```python
@@ -110,7 +111,7 @@ def trace_crossings() -> Iterator[None]:
 
 
 def travel_of(tensor: torch.Tensor) -> str | None:
-    """Return where `tensor` was made and how it came here; None where no tracer saw it."""
+    """Return where `tensor` was made and how it got here; None if no tracer saw it."""
     for mode in torch.overrides._get_current_function_mode_stack():
         if isinstance(mode, _Tracer) and (travel := mode.travel_of(tensor)) is not _UNSEEN:
             return str(travel)
@@ -153,11 +154,11 @@ class _Tracer(TorchFunctionMode):
     def _note(self, func: Callable[..., Any], arguments: Mapping[str, object]) -> str:
         """Name the operation, where it was called, and each inference tensor it was given."""
         lines = [f"{_name(func)}() was given inference tensors at {_caller()}"]
-        given = list(_inference_tensors(arguments))
-        for path, tensor in given[:_ARGUMENTS]:
+        inference_tensors = list(_inference_tensors(arguments))
+        for path, tensor in inference_tensors[:_MOST_ARGUMENTS]:
             travel = self.travel_of(tensor)
             lines.append(f"  argument {shortened(path)} {list(tensor.shape)}\n    {travel}")
-        others = and_more(len(given) - _ARGUMENTS)
+        others = and_more(len(inference_tensors) - _MOST_ARGUMENTS)
         return "\n".join([*lines, *([f" {others}"] if others else [])])
 
     def _follow(
@@ -173,7 +174,9 @@ class _Tracer(TorchFunctionMode):
     ) -> _Travel:
         step = f"by {_name(func)}() at {_caller()}"
         if func is torch.Tensor.__deepcopy__:
-            arguments = {"[0]": arguments["[0]"]}  # the other is a memo, which holds the copy now
+            arguments = {
+                "[0]": arguments["[0]"]
+            }  # the other argument is a memo, which holds the copy now
         for _, source in _inference_tensors(arguments):
             if source is tensor:
                 return self.travel_of(source)
@@ -196,7 +199,8 @@ def _name(func: Callable[..., Any]) -> str:
 def _caller() -> str:
     """Name the user's innermost line, and quote it."""
     frame = _users_frame()
-    path, line = Path(frame.f_code.co_filename), frame.f_lineno
+    path = Path(frame.f_code.co_filename)
+    line = frame.f_lineno
     code = linecache.getline(str(path), line, frame.f_globals).strip()
     place = f"{'/'.join(path.parts[-2:])}:{line} in {frame.f_code.co_qualname}"
     return f"{place}\n        {code}" if code else place

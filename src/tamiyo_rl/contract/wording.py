@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_LONGEST = 120  # a path of more characters says nothing more to a reader
+_LONGEST = 120  # more characters of a path tell a reader nothing
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """Join the first names, and count the others.
+    """Join the first names, and count the other names.
 
     Examples:
         ```python
@@ -27,7 +27,7 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def and_more(count: int) -> str:
-    """Return ` and 5 more` for 5, and nothing from 0 down."""
+    """Return ` and 5 more` for 5, and an empty string for 0 or less."""
     return f" and {count:,} more" if count > 0 else ""
 
 

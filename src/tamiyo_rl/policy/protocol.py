@@ -1,4 +1,4 @@
-"""What a policy is: the values it passes, and the interface that the trainer asks of it."""
+"""The interface of a policy, as the buffer, the trainer and the guard use it."""
 
 from __future__ import annotations
 

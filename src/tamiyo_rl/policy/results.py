@@ -11,7 +11,7 @@ from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 
 class ActionResult(NamedTuple):
-    """What a policy did in one step of the rollout (C2): inference tensors.
+    """The result of one step of the rollout (C2), in inference tensors.
 
     Attributes:
         action: Index chosen by each head, `[B]` int64.
@@ -46,7 +46,7 @@ class ActionResult(NamedTuple):
 
 
 class EvalResult(NamedTuple):
-    """What a policy makes of stored actions, differentiable (C3).
+    """The evaluation of stored actions, differentiable (C3).
 
     Attributes:
         log_prob: Log-probability of the action by head, `[B, T]`, in nats.

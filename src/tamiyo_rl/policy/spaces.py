@@ -53,7 +53,8 @@ class SpaceAdapter:
     def __init__(
         self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]
     ) -> None:
-        self.observation_space, self.action_space = observation_space, action_space
+        self.observation_space = observation_space
+        self.action_space = action_space
         self.feature_dim = _feature_dim(observation_space, "observation_space")
         self.action_dims = _action_dims(action_space, "action_space")
         if not self.feature_dim:
@@ -68,14 +69,14 @@ class SpaceAdapter:
         observations: Any,
         device: torch.device | str | None = None,
     ) -> torch.Tensor:
-        """Flatten a batch of observations to float32 features `[B, F]`; discrete ones one-hot.
+        """Flatten a batch of observations to float32 features `[B, F]`, discrete parts one-hot.
 
         Args:
             observations: What a vector environment returns.
             device: Where the features go; None for PyTorch's default device.
 
         Raises:
-            TypeError: If a part of the observations is missing, or is no array of numbers.
+            TypeError: If a part of the observations is missing, or is not an array of numbers.
             ValueError: If a part has another shape than its space, or an index is not in it; if
                 this machine has no such device.
         """
@@ -92,11 +93,11 @@ class SpaceAdapter:
 
         Args:
             observations: What a vector environment returns.
-            name: Of the observations, as the errors name them.
-            num_envs: Rows that they must have, B; None for any.
+            name: The name of the observations in errors.
+            num_envs: The number of rows that they must have, B; None for any.
 
         Raises:
-            TypeError: If a part of the observations is missing, or is no array of numbers.
+            TypeError: If a part of the observations is missing, or is not an array of numbers.
             ValueError: If a part has another shape than its space, or an index is not in it.
         """
         columns = _columns(self.observation_space, observations, name)
@@ -130,10 +131,10 @@ class SpaceAdapter:
 
         Args:
             actions: What `get_action` returned as `.action`.
-            num_envs: Rows that they must have, B; None for any.
+            num_envs: The number of rows that they must have, B; None for any.
 
         Raises:
-            TypeError: If an action is no tensor of integers.
+            TypeError: If an action is not a tensor of integers.
             ValueError: If a head is missing or unknown, or an action has another shape than
                 `[B]` or is out of range.
         """
@@ -207,7 +208,7 @@ def _values(space: gymnasium.Space[Any], batch: object, path: str) -> NDArray[An
 def _indices(
     path: str, values: NDArray[Any], start: int | NDArray[Any], n: int | NDArray[Any]
 ) -> NDArray[Any]:
-    """Count the values from 0, or raise where one is out of range: NumPy takes -1 for the last."""
+    """Count the values from 0, or raise if a value is out of range: NumPy takes -1 for the last."""
     first = np.asarray(start, dtype=np.int64)
     last = first + (np.asarray(n, dtype=np.int64) - 1)
     wrong = (values < first) | (values > last)
@@ -233,7 +234,7 @@ def _require_same_rows(columns: Mapping[str, NDArray[Any]], num_envs: int | None
 
 
 def _one_hot(indices: NDArray[Any], sizes: ArrayLike) -> NDArray[Any]:
-    """Encode each of the indices of a row in as many columns as it has values."""
+    """Encode each index of a row one-hot, in as many columns as the index has values."""
     flat = np.ravel(sizes)
     rows = np.zeros((len(indices), flat.sum()))
     columns = indices.reshape(len(indices), flat.size) + np.cumsum(flat) - flat

@@ -1,4 +1,4 @@
-"""Where the episodes of a batch begin, and how one fused LSTM call runs them."""
+"""The plan by which one fused LSTM call runs the episodes of a batch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from tamiyo_rl.checks import is_dense
 from tamiyo_rl.recurrent.packing import (
     Layout,
     Packed,
@@ -37,9 +38,9 @@ class Row(NamedTuple):
 class EpisodePlan:
     """The plan by which one fused LSTM call runs the episodes of a batch.
 
-    Each row of `[B, T]` is cut at its episode starts. The pieces are packed into *lanes*, most
-    often as long as the longest piece, with separator steps between them that reset the state. The
-    plan depends on `episode_starts` alone: make it once, on the CPU, pass it in place of
+    Each row of `[B, T]` is cut at its episode starts. The pieces are packed into *lanes*, usually
+    as long as the longest piece, with separator steps between them that reset the state. The
+    plan depends only on `episode_starts`: make it once, on the CPU, pass it in place of
     `episode_starts`, and no training step waits for the device to say where episodes begin.
 
     Args:
@@ -74,17 +75,18 @@ class EpisodePlan:
             )
         if episode_starts.is_meta:  # there are no values to read
             episode_starts = torch.zeros(episode_starts.shape, dtype=torch.bool, device="cpu")
-        self._rows, self._time = _cut(episode_starts.cpu()), episode_starts.shape[1]
+        self._rows = _cut(episode_starts.cpu())
+        self._time = episode_starts.shape[1]
         self._firsts: dict[torch.device, torch.Tensor] = {}
         self._layouts: dict[tuple[torch.device, bool], Layout] = {}
         self._together = [self]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what is made for a device out of copies: other rows need another."""
+        """Leave tensors made for a device out of copies: other rows need other tensors."""
         return vars(self) | {"_firsts": {}, "_layouts": {}, "_together": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a copy, which is laid out on its own."""
+        """Restore a copy, which gets a layout of its own."""
         vars(self).update(state, _together=[self])
 
     @property
@@ -113,7 +115,7 @@ class EpisodePlan:
         return starts
 
     def rows(self, index: torch.Tensor) -> EpisodePlan:
-        """Return the plan of some rows of the batch; of all in their order it is this one.
+        """Return the plan of some rows of the batch, or this plan for all rows in their order.
 
         Args:
             index: `[b]` int64, the rows.
@@ -123,13 +125,13 @@ class EpisodePlan:
         """
         is_index = isinstance(index, torch.Tensor) and index.dtype == torch.int64
         chosen = index.tolist() if is_index and index.dim() == 1 and not index.is_meta else []
-        every = range(len(self._rows))
-        if not chosen or not every.start <= min(chosen) <= max(chosen) < every.stop:
+        count = len(self._rows)
+        if not chosen or not 0 <= min(chosen) <= max(chosen) < count:
             raise ValueError(
-                f"index: expected an int64 tensor [b] of rows, of {every.stop}, got "
+                f"index: expected an int64 tensor [b] of rows from 0 to {count - 1}, got "
                 f"{reprlib.repr(index)}."
             )
-        if chosen == list(every):
+        if chosen == list(range(count)):
             return self
         some = copy.copy(self)
         some._rows = [self._rows[row] for row in chosen]
@@ -172,10 +174,12 @@ class EpisodePlan:
         return plans
 
     def first(self, device: torch.device) -> torch.Tensor:
-        """Return `[B, 1]` bool, true where a row starts an episode at step 0; it is kept.
+        """Return `[B, 1]` bool, true where a row starts an episode at step 0.
+
+        The tensor is kept for the next call.
 
         Args:
-            device: Where it goes.
+            device: Where the tensor goes.
         """
         if device not in self._firsts:
             self._make_firsts(device)
@@ -217,7 +221,7 @@ class EpisodePlan:
         )
 
     def _pieces(self) -> Pieces:
-        """Line the pieces of all rows up."""
+        """Return the pieces of all rows, one row after the other."""
         length = [steps for row in self._rows for steps in row.lengths]
         begin = [0, *accumulate(length[:-1])]
         ends = list(accumulate(len(row.lengths) for row in self._rows))
@@ -237,7 +241,7 @@ def _cut(starts: torch.Tensor) -> list[Row]:
 
 
 def _step_time_on_cpu(lanes: int) -> float:
-    """Return the time of one more LSTM step, in times of one more lane.
+    """Return the time of one more LSTM step, in units of the time of one more lane.
 
     Measured with one thread and 128 hidden units: each block of eight lanes, full or not, takes as
     long as one lane more.
@@ -251,11 +255,4 @@ def _step_time_elsewhere(lanes: int) -> float:
 
 
 def _is_bool_matrix(value: object) -> bool:
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout == torch.strided
-        and not value.is_nested
-        and value.dtype == torch.bool
-        and value.dim() == 2
-        and value.numel() > 0
-    )
+    return is_dense(value) and value.dtype == torch.bool and value.dim() == 2 and value.numel() > 0

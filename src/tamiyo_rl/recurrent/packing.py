@@ -29,7 +29,7 @@ class Pieces(NamedTuple):
 
 
 class Packing(NamedTuple):
-    """Where the pieces go.
+    """The places of the pieces.
 
     Attributes:
         lane: Lane of each piece; lane b begins with the first piece of row b.
@@ -59,7 +59,8 @@ def best_packing(pieces: Pieces, *, separators: int, step_time: Callable[[int], 
     if set(pieces.firsts) & set(pieces.lasts):
         return pack(pieces, separators=separators)  # a row of one piece fills its lane
     kept = keep_rows(pieces, separators=separators)
-    steps, lanes = max(pieces.length), fewest_lanes(pieces, separators=separators)
+    steps = max(pieces.length)
+    lanes = fewest_lanes(pieces, separators=separators)
     if cost(kept.steps, kept.lanes) <= cost(steps, lanes):
         return kept
     packed = pack(pieces, separators=separators)
@@ -67,7 +68,7 @@ def best_packing(pieces: Pieces, *, separators: int, step_time: Callable[[int], 
 
 
 def fewest_lanes(pieces: Pieces, *, separators: int) -> int:
-    """Return a number of lanes that `pack` cannot go below."""
+    """Return a number of lanes below which `pack` cannot go."""
     needed = sum(pieces.length) + separators * len(pieces.length)
     return max(len(pieces.firsts), -(-needed // (max(pieces.length) + separators)))
 
@@ -79,7 +80,8 @@ def keep_rows(pieces: Pieces, *, separators: int) -> Packing:
         pieces: What to place; each row has at least two.
         separators: Steps kept free before each piece that does not begin a lane.
     """
-    lanes, steps = [], []
+    lanes: list[int] = []
+    steps: list[int] = []
     for row, (first, last) in enumerate(zip(pieces.firsts, pieces.lasts, strict=True)):
         step = 0
         for length in pieces.length[first : last + 1]:
@@ -95,17 +97,19 @@ def keep_rows(pieces: Pieces, *, separators: int) -> Packing:
 def pack(pieces: Pieces, *, separators: int) -> Packing:
     """Place the pieces in lanes as long as the longest of them.
 
-    A row's first piece begins a lane, where its state is given. A row's last piece ends one, where
-    its state is returned. The others go, longest first, into the fullest lane that has room for
-    them (best fit decreasing: Johnson 1973, Near-optimal bin packing algorithms); where none has,
-    a new one is opened.
+    A row's first piece begins a lane, where its state is given. A row's last piece ends a lane,
+    where its state is returned. The other pieces go, longest first, into the fullest lane with
+    room for them (best fit decreasing: Johnson 1973, Near-optimal bin packing algorithms). If no
+    lane has room, a new lane is opened.
 
     Args:
         pieces: What to place.
         separators: Steps kept free before each piece that does not begin a lane.
     """
-    length, steps = pieces.length, max(pieces.length)
-    lane, step = [0] * len(length), [0] * len(length)
+    length = pieces.length
+    steps = max(length)
+    lane = [0] * len(length)
+    step = [0] * len(length)
     front = [length[first] for first in pieces.firsts]  # where the beginning of a lane is full
     for row, first in enumerate(pieces.firsts):
         lane[first] = row
@@ -134,7 +138,7 @@ def _longest_first(pieces: set[int], length: list[int]) -> list[int]:
 
 
 def _take_fullest(rooms: list[tuple[int, int]], size: int) -> tuple[int, int] | None:
-    """Take the lane with the least room that is enough out of `rooms`, which are sorted."""
+    """Take the lane with the least sufficient room out of the sorted `rooms`."""
     at = bisect_left(rooms, (size,))
     return rooms.pop(at) if at < len(rooms) else None
 
@@ -168,7 +172,7 @@ class Layout(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """A batch of which it is decided where its pieces go.
+    """A batch whose pieces have been placed.
 
     Attributes:
         pieces: The rows, cut where episodes start.
@@ -180,7 +184,7 @@ class Packed(NamedTuple):
 
 
 def lay_out(batches: Sequence[Packed], device: torch.device, *, learned: bool) -> list[Layout]:
-    """Lay out several batches in as many tensor operations as one takes.
+    """Lay out several batches in as many tensor operations as one batch takes.
 
     Args:
         batches: What to lay out.
@@ -190,7 +194,7 @@ def lay_out(batches: Sequence[Packed], device: torch.device, *, learned: bool) -
     lanes = [packing.lanes for _, packing in batches]
     sizes = [sum(pieces.length) for pieces, _ in batches]
     lengths = [packing.steps * packing.lanes for _, packing in batches]
-    offsets = [0, *accumulate(lengths[:-1])]  # the batches lie one behind the other
+    offsets = [0, *accumulate(lengths[:-1])]  # each batch lies behind the one before
     places = _places(batches, offsets)
     kinds = torch.ones(sum(lengths), dtype=torch.int64, device="cpu").index_fill_(0, places, 0)
     kinds = _writing(kinds, batches, offsets) if learned else kinds.unsqueeze(1)
@@ -208,12 +212,16 @@ def lay_out(batches: Sequence[Packed], device: torch.device, *, learned: bool) -
 
 def _places(batches: Sequence[Packed], offsets: Sequence[int]) -> torch.Tensor:
     """Return the place of each step."""
-    origin, stride, length, passed = [], [], [], 0
+    origin: list[int] = []
+    stride: list[int] = []
+    length: list[int] = []
+    passed = 0
     for (pieces, packing), offset in zip(batches, offsets, strict=True):
         # The steps of a piece lie `lanes` places apart, from its first place on.
-        lanes, before = packing.lanes, offset - passed * packing.lanes
-        spots = zip(packing.lane, packing.step, pieces.begin, strict=True)
-        origin += [before + lane + (step - begin) * lanes for lane, step, begin in spots]
+        lanes = packing.lanes
+        before = offset - passed * lanes
+        placed = zip(packing.lane, packing.step, pieces.begin, strict=True)
+        origin += [before + lane + (step - begin) * lanes for lane, step, begin in placed]
         stride += [lanes] * len(pieces.length)
         length += pieces.length
         passed += sum(pieces.length)
@@ -222,7 +230,7 @@ def _places(batches: Sequence[Packed], offsets: Sequence[int]) -> torch.Tensor:
 
 
 def _steps(places: torch.Tensor, sizes: list[int], lengths: list[int]) -> torch.Tensor:
-    """Return the step at each place: of its batch the step behind the last, at a separator."""
+    """Return the step at each place; separators get the index one past the last step."""
     steps = torch.arange(len(places), device="cpu")
     steps -= _repeated([0, *accumulate(sizes[:-1])], sizes)
     return _repeated(sizes, lengths).index_copy_(0, places, steps)
@@ -240,11 +248,11 @@ def _writing(kinds: torch.Tensor, batches: Sequence[Packed], offsets: list[int])
 
 
 def _fresh(batches: Sequence[Packed], device: torch.device) -> Iterable[torch.Tensor]:
-    """Return, for each batch, which lanes begin with a piece."""
+    """Return the lanes of each batch that begin with a piece."""
     fresh: list[bool] = []
     for _, packing in batches:
-        spots = zip(packing.lane, packing.step, strict=True)
-        begun = {lane for lane, step in spots if not step}
+        placed = zip(packing.lane, packing.step, strict=True)
+        begun = {lane for lane, step in placed if not step}
         fresh += [lane in begun for lane in range(packing.lanes)]
     lanes = [packing.lanes for _, packing in batches]
     return torch.split(upload(as_bool(fresh), device), lanes)

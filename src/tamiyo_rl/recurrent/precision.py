@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 
 
 def _onednn_lacks_bfloat16() -> bool:
-    """Tell whether oneDNN is there and cannot compute in bfloat16, as without AVX-512."""
+    """Tell whether oneDNN is there and cannot compute in bfloat16, as on CPUs without AVX-512."""
     if not torch.backends.mkldnn.is_available():
         return False
     return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -21,7 +21,7 @@ ONEDNN_LACKS_BFLOAT16 = _onednn_lacks_bfloat16()
 
 
 def compute_dtype(weight: torch.Tensor) -> torch.dtype:
-    """Return the type in which a kernel computes with `weight`: autocast's, where it applies."""
+    """Return the type in which a kernel computes with `weight`: that of autocast if it is on."""
     kind = weight.device.type
     is_cast = kind != "meta" and torch.is_autocast_enabled(kind) and weight.dtype != torch.float64
     return torch.get_autocast_dtype(kind) if is_cast else weight.dtype
@@ -48,11 +48,11 @@ def run_where_supported(
     """Return `run(inputs, state)`, computed in float32 where oneDNN lacks autocast's bfloat16.
 
     Autocast hands oneDNN a float32 recurrent layer in bfloat16, and oneDNN raises where the CPU
-    has no kernel for it. The outputs are bfloat16 there too, so that no type depends on the CPU.
+    has no kernel for it. The outputs are bfloat16 nevertheless, so that no type depends on the CPU.
 
     Args:
         run: Takes inputs and a state, returns outputs and the state after them.
-        inputs: Of the layer.
+        inputs: The inputs of the layer.
         state: A pair of tensors, or None.
         weight: Any weight of the layer.
     """

@@ -1,4 +1,4 @@
-"""Separator steps, which set the state of an LSTM exactly: where they go, and their weights.
+"""Separator steps, which set the state of an LSTM exactly: their places and their weights.
 
 A separator has no features. One more input column for each kind of step drives the gates instead:
 to exactly 0 at a separator that zeroes the state (c = 0, h = 0), and to the learned values at one
@@ -24,7 +24,7 @@ HALF_REACH = HALF_SATURATION - 32
 
 
 class LearnedState(NamedTuple):
-    """What one layer learns of its initial state, `[hidden]` each.
+    """The learned initial state of one layer, `[hidden]` each.
 
     Attributes:
         cell: The initial cell state is its tanh.
@@ -46,15 +46,15 @@ def remove_separators(places: torch.Tensor, layout: Layout) -> torch.Tensor:
 
 
 def saturation(weights: Sequence[torch.Tensor], dtype: torch.dtype) -> float:
-    """Return a pre-activation that closes a gate exactly, when `dtype` is what computes.
+    """Return a pre-activation that closes a gate exactly in a kernel that computes in `dtype`.
 
     Args:
         weights: `[w_ih, w_hh, b_ih, b_hh]`, or without the biases.
-        dtype: Of the kernel. Float16 has no number that outweighs every weight, so there the
-            weights are looked at, which waits for the device.
+        dtype: Of the kernel. Float16 has no number that outweighs every weight, so there this
+            function reads the weights, which waits for the device.
 
     Raises:
-        ValueError: If float16 computes, and the weights are too large for exact resets in it.
+        ValueError: If the type is float16, and the weights are too large for exact resets in it.
     """
     if dtype != torch.float16:
         return SATURATION
@@ -70,8 +70,8 @@ def augmented_weights(
 
     Args:
         weights: `[w_ih, w_hh, b_ih, b_hh]`, or without the biases.
-        learned: What the layer learns of its initial state; None for zeros.
-        closing: The pre-activation that opens a gate exactly, and closes it with a minus.
+        learned: The learned initial state of the layer; None for zeros.
+        closing: A pre-activation that opens a gate exactly, and whose negative closes it.
     """
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (w_hh.new_zeros(w_hh.shape[0]),) * 2
@@ -88,10 +88,10 @@ def augmented_weights(
 
 
 def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Copy the weights into one flat buffer, without which cuDNN warns at each call and copies.
+    """Copy the weights into one flat buffer, or else cuDNN warns and copies them at each call.
 
     Args:
-        weights: Of one layer.
+        weights: The weights of one layer.
 
     Examples:
         ```python
@@ -126,7 +126,7 @@ def _require_reach(w_hh: torch.Tensor, *biases: torch.Tensor) -> None:
 
 
 def _writing_column(learned: LearnedState, opening: float) -> torch.Tensor:
-    """Weights `[4H]` that write the learned state: i = 1, f = 0, g = tanh(cell), o = s(output)."""
+    """Return weights `[4H]` that write the learned state: i = 1, f = 0, g = tanh, o = sigmoid."""
     opened = torch.full_like(learned.cell, opening)
     return torch.cat([opened, -opened, learned.cell, learned.output])
 
