@@ -92,17 +92,17 @@ def trace_crossings() -> Iterator[None]:
         ```
 
         ```text
-        torch.lstm() was given inference tensors at contract/trace.py:88 in <module>
+        torch.lstm() was given inference tensors at contract/trace.py:89 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][0] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:86 in <module>
+            made by torch.zeros() at contract/trace.py:87 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.__getitem__() at contract/trace.py:88 in <module>
+            then by torch.Tensor.__getitem__() at contract/trace.py:89 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][1] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:86 in <module>
+            made by torch.zeros() at contract/trace.py:87 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.detach() at contract/trace.py:88 in <module>
+            then by torch.Tensor.detach() at contract/trace.py:89 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
         ```
     """
