@@ -42,7 +42,8 @@ def result_or_our_error(
     state: Callable[[], object] = lambda: None,
 ) -> R | None:
     """Return what `call` does, or None where it raised an error of ours and changed nothing."""
-    before, generator = state(), torch.get_rng_state()
+    before = state()
+    generator = torch.get_rng_state()
     raised: Exception
     try:
         with warnings.catch_warnings():

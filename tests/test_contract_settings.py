@@ -82,9 +82,11 @@ def sequences() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 def collect(policy: Setting) -> tuple[RolloutBatch, list[ActionResult]]:
     """Fill a buffer with a rollout that has resets, cut into rows that continue it."""
-    bundle, (features, _) = policy.bundle, sequences()
+    bundle = policy.bundle
+    features, _ = sequences()
     buffer = RolloutBuffer(bundle, 3, 8, sequence_length=4)
-    hidden, steps = bundle.initial_hidden(3), []
+    hidden = bundle.initial_hidden(3)
+    steps = []
     for t in range(8):
         with policy.context():
             step = bundle.get_action(features[:, t], hidden=hidden, episode_starts=STARTS[:, t])
@@ -131,7 +133,8 @@ def test_every_parameter_gets_a_gradient(setting: str, layers: int) -> None:
 
 @pytest.mark.clause("C4")
 def test_inference_tensors_warn_and_equal_their_copies(setting: str) -> None:
-    policy, (features, actions) = Setting(setting, learned=False), sequences()
+    policy = Setting(setting, learned=False)
+    features, actions = sequences()
     hidden = collect(policy)[1][2].hidden
     with pytest.warns(InferenceTensorWarning, match="get_action"):
         warned = policy.evaluate(features, actions, hidden=hidden, episode_starts=STARTS)
@@ -145,7 +148,8 @@ def test_inference_tensors_warn_and_equal_their_copies(setting: str) -> None:
 @pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("learned", [False, True])
 def test_no_value_and_no_gradient_passes_an_episode_start(setting: str, learned: bool) -> None:
-    policy, (features, actions) = Setting(setting, learned=learned), sequences()
+    policy = Setting(setting, learned=learned)
+    features, actions = sequences()
     features = features.requires_grad_()
     filled = torch.full((1, 3, 8), 0.5, dtype=policy.bundle.dtype)
     whole = policy.evaluate(
@@ -161,7 +165,8 @@ def test_no_value_and_no_gradient_passes_an_episode_start(setting: str, learned:
 
 @pytest.mark.clause("C5")
 def test_a_copy_cannot_stand_in_for_a_learned_initial_state(setting: str) -> None:
-    policy, (features, actions) = Setting(setting, learned=True), sequences()
+    policy = Setting(setting, learned=True)
+    features, actions = sequences()
     hidden = policy.bundle.initial_hidden(3).clone()
     with pytest.raises(ValueError, match="episode_starts"):
         policy.evaluate(features, actions, hidden=hidden)
@@ -185,7 +190,8 @@ def test_training_sees_what_the_rollout_saw(setting: str, learned: bool) -> None
 
 @pytest.mark.clause("C8")
 def test_nothing_recorded_is_an_error(setting: str) -> None:
-    policy, (features, actions) = Setting(setting, learned=False), sequences()
+    policy = Setting(setting, learned=False)
+    features, actions = sequences()
     with (
         pytest.raises(ContractError, match="underneath enable_grad"),
         torch.inference_mode(),
@@ -196,7 +202,8 @@ def test_nothing_recorded_is_an_error(setting: str) -> None:
 
 @pytest.mark.clause("C9")
 def test_a_masked_action_has_probability_zero(setting: str) -> None:
-    policy, (features, _) = Setting(setting, learned=False), sequences()
+    policy = Setting(setting, learned=False)
+    features, _ = sequences()
     masks = {name: torch.ones(3, 8, size, dtype=torch.bool) for name, size in HEADS.items()}
     masks["op"][..., 1] = False
     with policy.context():
@@ -208,7 +215,8 @@ def test_a_masked_action_has_probability_zero(setting: str) -> None:
 
 @pytest.mark.clause("C11")
 def test_the_state_dict_is_that_of_the_plain_bundle(setting: str) -> None:
-    policy, plain = Setting(setting, learned=True), Setting("plain", learned=True)
+    policy = Setting(setting, learned=True)
+    plain = Setting("plain", learned=True)
     plain.bundle.to(policy.bundle.dtype).load_state_dict(policy.bundle.state_dict())
     assert policy.bundle.is_compiled == (setting == "compiled")
     pairs = zip(policy.bundle.parameters(), plain.bundle.parameters(), strict=True)

@@ -78,7 +78,8 @@ def test_readme_runs_in_an_empty_environment(root: Path, wheel: Path, tmp_path: 
 @built
 def test_sdist_holds_the_same_tests(root: Path, unpacked: Path) -> None:
     collect = [sys.executable, "-m", "pytest", "--collect-only", "--quiet"]
-    here, there = run(collect, root), run(collect, unpacked, PYTHONPATH="src")
+    here = run(collect, root)
+    there = run(collect, unpacked, PYTHONPATH="src")
     assert [line for line in there.split("\n") if "::" in line] == [
         line for line in here.split("\n") if "::" in line
     ]

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.clause("C3", "C7", "C8")
 
 
 def evaluated(bundle: LSTMPolicyBundle, starts: torch.Tensor | None = None) -> EvalResult:
-    features, actions = torch.randn(2, 5, 4), {"action": torch.zeros(2, 5, dtype=torch.long)}
+    features = torch.randn(2, 5, 4)
+    actions = {"action": torch.zeros(2, 5, dtype=torch.long)}
     hidden = None if starts is None else bundle.initial_hidden(2).clone()
     return bundle.evaluate_actions(features, actions, hidden=hidden, episode_starts=starts)
 
@@ -60,9 +61,11 @@ def test_an_initial_state_that_no_row_starts_from_is_no_problem(bundle: LSTMPoli
 
 
 def test_a_learned_initial_state_that_is_copied_is_unreached() -> None:
-    core, initial = nn.GRU(4, 8, batch_first=True), nn.Parameter(torch.zeros(1, 1, 8))
+    core = nn.GRU(4, 8, batch_first=True)
+    initial = nn.Parameter(torch.zeros(1, 1, 8))
     module = nn.Module()
-    module.core, module.initial = core, initial
+    module.core = core
+    module.initial = initial
     with torch.inference_mode():
         state = initial.expand(-1, 2, -1)
     term = core(torch.ones(2, 5, 4), state.clone())[0].mean()
@@ -86,7 +89,8 @@ def test_checkpointing_without_reentry_is_seen_through() -> None:
 
 
 def test_reentrant_checkpointing_is_said_to_be_opaque() -> None:
-    model, features = nn.Linear(2, 1), torch.ones(3, 2, requires_grad=True)
+    model = nn.Linear(2, 1)
+    features = torch.ones(3, 2, requires_grad=True)
     term = checkpoint(model, features, use_reentrant=True).mean()
     report = audit_gradients({"fit": term}, model)
     assert (report.opaque, report.problems) == (("fit",), ())
@@ -122,7 +126,8 @@ def test_a_plain_graph_hides_nothing(features: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("form", ["cast", "flat", "shard"])
 def test_a_leaf_that_may_stand_for_a_parameter_may_hide_it(form: str) -> None:
-    model, flat = nn.Linear(2, 1, bias=False), nn.Parameter(torch.ones(5))
+    model = nn.Linear(2, 1, bias=False)
+    flat = nn.Parameter(torch.ones(5))
     stand_in = {"cast": torch.ones(2, requires_grad=True), "flat": flat, "shard": flat}[form]
     if form == "flat":
         model.weight.data = flat.data[:2].view(1, 2)

@@ -130,7 +130,8 @@ def frozen_normalization_of_inference_mode() -> nn.Module:
     class Shifted(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.shift, self.head = shift, nn.Linear(4, 2)
+            self.shift = shift
+            self.head = nn.Linear(4, 2)
 
         def forward(self, features: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
@@ -151,7 +152,8 @@ def test_no_tool_complains_of_parts_that_are_shared_derived_or_frozen(
 
 
 def test_no_tool_complains_of_a_fused_loss() -> None:
-    layer, features = nn.Linear(4, 2), FEATURES.clone().requires_grad_()
+    layer = nn.Linear(4, 2)
+    features = FEATURES.clone().requires_grad_()
     loss = fused_square(layer, features)
     report = audit_gradients({"loss": loss}, layer)
     assert (report.opaque, report.problems) == (("loss",), ())

@@ -67,7 +67,8 @@ def outputs_and_gradients(bundle: LSTMPolicyBundle, arguments: dict[str, Any]) -
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_inference_tensor_in_any_argument_warns_once_and_trains_as_a_clone_does(name: str) -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     expected = outputs_and_gradients(bundle, arguments)
     with recorded() as caught:
         got = outputs_and_gradients(bundle, arguments | {name: as_inference(arguments[name])})
@@ -78,7 +79,8 @@ def test_inference_tensor_in_any_argument_warns_once_and_trains_as_a_clone_does(
 
 @pytest.mark.parametrize("method", ["evaluate_actions", "forward"])
 def test_warning_points_at_the_line_of_the_caller(method: str) -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     if method == "forward":
         del arguments["actions"]
     arguments["hidden"] = bundle.initial_hidden(2)
@@ -88,7 +90,8 @@ def test_warning_points_at_the_line_of_the_caller(method: str) -> None:
 
 
 def test_one_warning_names_every_argument_with_its_own_origin_and_remedy() -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     step = bundle.get_action(torch.zeros(2, 4))
     arguments["hidden"] = HiddenState(bundle.initial_hidden(2).h, step.hidden.c)
     arguments["features"] = as_inference(arguments["features"])
@@ -108,7 +111,8 @@ def test_one_warning_names_every_argument_with_its_own_origin_and_remedy() -> No
     "derive", [torch.Tensor.detach, lambda t: t[:, :], lambda t: t.view(1, 2, 8)]
 )
 def test_a_view_that_lost_the_marker_is_found_all_the_same(derive: Any) -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     state = bundle.initial_hidden(2)
     arguments["hidden"] = HiddenState(derive(state.h), derive(state.c))
     with pytest.warns(InferenceTensorWarning, match=r"hidden\.h, hidden\.c from unknown code"):
@@ -116,7 +120,8 @@ def test_a_view_that_lost_the_marker_is_found_all_the_same(derive: Any) -> None:
 
 
 def test_as_an_error_nothing_is_computed() -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     calls: list[object] = []
     bundle.network.register_forward_hook(lambda *_: calls.append(1))
     with pytest.raises(InferenceTensorWarning):  # warnings are errors in these tests
@@ -125,7 +130,8 @@ def test_as_an_error_nothing_is_computed() -> None:
 
 
 def test_ordinary_tensors_never_warn_even_with_the_marker() -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     for tensor in arguments["hidden"]:
         tensor._inference_mode_created = "LSTMPolicyBundle.initial_hidden"
     bundle.evaluate_actions(**arguments)
@@ -136,19 +142,22 @@ def test_ordinary_tensors_never_warn_even_with_the_marker() -> None:
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_deliberate_calls_without_grad_never_warn(mode: Any) -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     with mode():
         bundle.evaluate_actions(**arguments | {"hidden": bundle.initial_hidden(2)})
 
 
 def test_a_frozen_bundle_never_warns() -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     bundle.network.requires_grad_(requires_grad=False)
     bundle.evaluate_actions(**arguments | {"hidden": bundle.initial_hidden(2)})
 
 
 def test_a_frozen_bundle_whose_features_train_warns() -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     bundle.network.requires_grad_(requires_grad=False)
     arguments["features"].requires_grad_()
     with pytest.warns(InferenceTensorWarning):
@@ -157,7 +166,8 @@ def test_a_frozen_bundle_whose_features_train_warns() -> None:
 
 @pytest.mark.parametrize("part", ["core", "policy_head", "value_head"])
 def test_training_one_part_alone_works(part: str) -> None:
-    bundle, arguments = make_bundle(), make_arguments()
+    bundle = make_bundle()
+    arguments = make_arguments()
     for name, parameter in bundle.named_parameters():
         parameter.requires_grad_(name.startswith(part))
     result = bundle.evaluate_actions(**arguments)

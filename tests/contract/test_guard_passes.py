@@ -138,7 +138,8 @@ PASSED: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("what", PASSED)
 @pytest.mark.parametrize("is_leaked", [False, True])
 def test_what_raises_when_it_is_looked_at_is_passed_on(what: str, is_leaked: bool) -> None:
-    passed, seen = PASSED[what](), []
+    passed = PASSED[what]()
+    seen = []
 
     @guard_training_inputs
     def run(policy: nn.Module, features: torch.Tensor, passed: list[Any]) -> torch.Tensor:
@@ -274,7 +275,8 @@ NUMBERS = list(range(20_000))
 @pytest.mark.parametrize("numbers", [NUMBERS, tuple(NUMBERS), dict.fromkeys(NUMBERS, 0)])
 @pytest.mark.parametrize("is_leaked", [False, True])
 def test_a_long_list_of_numbers_costs_a_few_calls(numbers: Any, is_leaked: bool) -> None:
-    layer, features = nn.Linear(2, 2), leaked(2) if is_leaked else torch.zeros(2)
+    layer = nn.Linear(2, 2)
+    features = leaked(2) if is_leaked else torch.zeros(2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert calls_of(lambda: run(layer, features, {"numbers": numbers})) < 1000

@@ -221,7 +221,8 @@ def test_other_errors_gain_nothing() -> None:
 
 def test_the_guard_tells_the_line_inside_the_context_only() -> None:
     bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
-    features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+    features = torch.zeros(1, 3, 4)
+    actions = {"action": torch.zeros(1, 3, dtype=torch.long)}
     for traced in (True, False):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -249,7 +250,8 @@ def test_no_tensor_is_kept_alive() -> None:
 
 def test_results_are_those_without_the_tracer() -> None:
     torch.manual_seed(0)
-    core, features = nn.LSTM(4, 8), torch.randn(5, 3, 4)
+    core = nn.LSTM(4, 8)
+    features = torch.randn(5, 3, 4)
     plain = core(features)[0]
     with trace_crossings():
         traced = core(features)[0]

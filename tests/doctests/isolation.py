@@ -45,7 +45,8 @@ def _restore_generators() -> Iterator[None]:
 @contextmanager
 def _replace_main() -> Iterator[ModuleType]:
     # The real module, so that pickle finds the classes of the example.
-    replaced, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    replaced = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield sys.modules["__main__"]
     finally:

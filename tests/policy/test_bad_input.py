@@ -109,14 +109,16 @@ def one_step(arguments: dict[str, Any], *without: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_each_change_to_a_training_call(name: str) -> None:
-    good, evaluate = good_arguments(2, 3), shared_bundle(learned=False).evaluate_actions
+    good = good_arguments(2, 3)
+    evaluate = shared_bundle(learned=False).evaluate_actions
     for changed in each_change(good[name]):
         check(evaluate, good | {name: changed}, MAY_NAME.get(name, [name]))
 
 
 @pytest.mark.parametrize("name", ["features", "masks", "hidden", "episode_starts"])
 def test_each_change_to_a_rollout_call(name: str) -> None:
-    good, act = one_step(good_arguments(2)), shared_bundle(learned=True).get_action
+    good = one_step(good_arguments(2))
+    act = shared_bundle(learned=True).get_action
     for changed in each_change(good[name]):
         check(act, good | {name: changed, "deterministic": True}, MAY_NAME.get(name, [name]))
 

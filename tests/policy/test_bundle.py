@@ -40,8 +40,11 @@ def test_training_sees_what_the_rollout_saw(seed: int, layers: int, learned: boo
     torch.manual_seed(seed)
     for parameter in bundle.parameters():
         torch.nn.init.normal_(parameter)
-    features, starts = torch.randn(3, 12, 4).double(), torch.rand(3, 12) < 0.2
-    masks, hidden, steps = random_masks(3, 12), bundle.initial_hidden(3), []
+    features = torch.randn(3, 12, 4).double()
+    starts = torch.rand(3, 12) < 0.2
+    masks = random_masks(3, 12)
+    hidden = bundle.initial_hidden(3)
+    steps = []
     for t in range(12):
         row_masks = {name: mask[:, t] for name, mask in masks.items()}
         steps.append(
@@ -61,7 +64,8 @@ def test_training_sees_what_the_rollout_saw(seed: int, layers: int, learned: boo
 
 @pytest.mark.clause("C7")
 def test_value_alone_is_that_of_the_action() -> None:
-    bundle, features = make_bundle(), torch.randn(3, 4)
+    bundle = make_bundle()
+    features = torch.randn(3, 4)
     hidden = HiddenState(torch.randn(1, 3, 8), torch.randn(1, 3, 8))
     starts = torch.tensor([True, False, True])
     step = bundle.get_action(features, hidden=hidden, episode_starts=starts)
@@ -70,7 +74,8 @@ def test_value_alone_is_that_of_the_action() -> None:
 
 @pytest.mark.clause("C9")
 def test_heads_agree_with_torch_distributions() -> None:
-    bundle, features = make_bundle(), torch.randn(6, 7, 4)
+    bundle = make_bundle()
+    features = torch.randn(6, 7, 4)
     for parameter in bundle.parameters():
         torch.nn.init.normal_(parameter)
     masks = random_masks(6, 7)
@@ -102,7 +107,8 @@ def test_samples_follow_the_probabilities() -> None:
 
 @pytest.mark.clause("C9")
 def test_one_valid_action_has_probability_one_and_finite_gradients() -> None:
-    bundle, features = make_bundle(), torch.randn(2, 3, 4, requires_grad=True)
+    bundle = make_bundle()
+    features = torch.randn(2, 3, 4, requires_grad=True)
     masks = {name: torch.zeros(2, 3, size, dtype=torch.bool) for name, size in HEADS.items()}
     for mask in masks.values():
         mask[..., -1] = True
@@ -117,7 +123,8 @@ def test_one_valid_action_has_probability_one_and_finite_gradients() -> None:
 
 @pytest.mark.clause("C5")
 def test_missing_hidden_warns_at_the_line_of_the_caller() -> None:
-    bundle, features = make_bundle(), torch.zeros(2, 3, 4)
+    bundle = make_bundle()
+    features = torch.zeros(2, 3, 4)
     starts = torch.tensor([[True, False, False], [False, True, False]])
     actions = {name: torch.zeros(2, 3, dtype=torch.long) for name in HEADS}
     for call in (
@@ -202,7 +209,8 @@ def test_under_autocast_states_keep_the_dtype_of_the_bundle() -> None:
 
 
 def test_compiled_network_gives_the_same_results() -> None:
-    bundle, features = make_bundle(), torch.randn(2, 6, 4)
+    bundle = make_bundle()
+    features = torch.randn(2, 6, 4)
     starts = torch.tensor([[True, False, False, True, False, False], [True] + [False] * 5])
     plain = bundle.forward(features, episode_starts=starts)
     bundle.compile(backend="aot_eager")
@@ -240,7 +248,8 @@ def test_a_network_with_other_sizes_is_refused() -> None:
 @pytest.mark.clause("C8")
 @pytest.mark.parametrize("frozen", [False, True])
 def test_deliberate_calls_without_training_neither_raise_nor_warn(frozen: bool) -> None:
-    bundle, features = make_bundle(learn_initial_hidden=True), torch.zeros(2, 3, 4)
+    bundle = make_bundle(learn_initial_hidden=True)
+    features = torch.zeros(2, 3, 4)
     bundle.network.requires_grad_(not frozen)
     with torch.set_grad_enabled(frozen):
         bundle.forward(features, hidden=bundle.initial_hidden(2))

@@ -9,7 +9,8 @@ from torch import nn
 
 from tamiyo_rl import LSTMPolicyBundle
 
-ROWS, STEPS = 6, 12
+ROWS = 6
+STEPS = 12
 
 
 class Logarithm(nn.Module):
@@ -58,7 +59,8 @@ def test_the_row_and_the_step_are_named(value: float, got: str, compiled: bool) 
 
 
 def test_no_batch_has_nan_in_rows_that_the_encoder_left_whole() -> None:
-    bundle, other = make_bundle(), [0, 1, 3, 4, 5]
+    bundle = make_bundle()
+    other = [0, 1, 3, 4, 5]
     for seed in range(20):
         torch.manual_seed(seed)
         try:

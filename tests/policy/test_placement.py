@@ -38,7 +38,8 @@ def test_everything_stays_on_the_device_of_the_bundle(
 def test_the_buffer_lies_where_the_bundle_is(far_device: str) -> None:
     with torch.device(far_device):
         bundle = LSTMPolicyBundle(3, 2)
-    buffer, hidden = RolloutBuffer(bundle, 2, 4, sequence_length=2), bundle.initial_hidden(2)
+    buffer = RolloutBuffer(bundle, 2, 4, sequence_length=2)
+    hidden = bundle.initial_hidden(2)
     never = torch.zeros(2, dtype=torch.bool)
     for t in range(4):
         features = torch.zeros(2, 3, device=far_device)

@@ -21,7 +21,8 @@ def run_loop(
     lstm: EpisodicLSTM, inputs: torch.Tensor, hidden: Any, starts: torch.Tensor
 ) -> Outputs:
     initial = lstm.initial_state(inputs.shape[0])
-    state, outputs = hidden or initial, []
+    state = hidden or initial
+    outputs = []
     for step in range(inputs.shape[1]):
         first = starts[:, step, None]
         state = tuple(torch.where(first, new, old) for new, old in zip(initial, state, strict=True))
@@ -39,7 +40,8 @@ def run_fused(
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
-    batch, time = draw(st.integers(1, 5)), draw(st.integers(1, 9))
+    batch = draw(st.integers(1, 5))
+    time = draw(st.integers(1, 9))
     rows = st.lists(st.booleans(), min_size=time, max_size=time)
     return {
         "starts": torch.tensor(draw(st.lists(rows, min_size=batch, max_size=batch))),
@@ -112,7 +114,8 @@ def test_gradcheck(learned: bool) -> None:
 
 def test_float32_outputs_equal_those_of_the_loop_to_rounding() -> None:
     torch.manual_seed(0)
-    lstm, inputs = EpisodicLSTM(32, 128, batch_first=True), torch.randn(16, 128, 32)
+    lstm = EpisodicLSTM(32, 128, batch_first=True)
+    inputs = torch.randn(16, 128, 32)
     starts = torch.rand(16, 128) < 0.02
     with torch.no_grad():
         fused, loop = (run(lstm, inputs, None, starts) for run in (run_fused, run_loop))
@@ -122,7 +125,8 @@ def test_float32_outputs_equal_those_of_the_loop_to_rounding() -> None:
 
 def test_float32_outputs_of_kept_rows_equal_those_of_the_loop_bit_for_bit() -> None:
     torch.manual_seed(0)
-    lstm, inputs = EpisodicLSTM(32, 128, batch_first=True), torch.randn(16, 128, 32)
+    lstm = EpisodicLSTM(32, 128, batch_first=True)
+    inputs = torch.randn(16, 128, 32)
     starts = torch.arange(128) == torch.arange(10, 26)[:, None]
     assert EpisodePlan(starts).layout(torch.device("cpu"), learned=False).lanes == 16
     with torch.no_grad():
@@ -164,7 +168,8 @@ def test_nan_in_a_replaced_hidden_state_does_not_enter() -> None:
 
 def test_bfloat16_autocast_is_within_its_rounding() -> None:
     torch.manual_seed(0)
-    lstm, inputs = EpisodicLSTM(8, 16, batch_first=True), torch.randn(4, 20, 8)
+    lstm = EpisodicLSTM(8, 16, batch_first=True)
+    inputs = torch.randn(4, 20, 8)
     starts = torch.rand(4, 20) < 0.2
     exact, _ = lstm(inputs, None, starts)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -183,7 +188,8 @@ def test_is_nn_lstm_without_starts() -> None:
 
 
 def test_time_major_inputs() -> None:
-    lstm, inputs = EpisodicLSTM(4, 8), torch.randn(6, 2, 4)
+    lstm = EpisodicLSTM(4, 8)
+    inputs = torch.randn(6, 2, 4)
     starts = torch.zeros(2, 6, dtype=torch.bool)
     starts[1, 3] = True
     outputs, _ = lstm(inputs, episode_starts=starts)
@@ -193,7 +199,8 @@ def test_time_major_inputs() -> None:
 
 
 def test_a_plan_stands_in_for_the_starts() -> None:
-    lstm, inputs = EpisodicLSTM(4, 8, batch_first=True), torch.randn(6, 9, 4)
+    lstm = EpisodicLSTM(4, 8, batch_first=True)
+    inputs = torch.randn(6, 9, 4)
     starts = torch.rand(6, 9) < 0.3
     rows = torch.tensor([4, 1])
     by_plan, _ = lstm(inputs[rows], episode_starts=EpisodePlan(starts).rows(rows))
@@ -205,7 +212,8 @@ def test_a_plan_stands_in_for_the_starts() -> None:
 def test_plans_of_minibatches_are_those_of_their_rows_and_keep_their_layouts(learned: bool) -> None:
     starts = torch.rand(6, 9) < 0.3
     parts = torch.randperm(6).split(2)
-    whole, device = EpisodePlan(starts), torch.device("cpu")
+    whole = EpisodePlan(starts)
+    device = torch.device("cpu")
     for part, plan in zip(parts, whole.split(parts), strict=True):
         assert plan.episode_starts.equal(starts[part])
         layout = plan.layout(device, learned=learned)
@@ -243,7 +251,8 @@ def test_outputs_and_state_share_no_memory(time: int) -> None:
 def test_dropout_works_between_layers_and_is_off_in_eval() -> None:
     torch.manual_seed(0)
     lstm = EpisodicLSTM(4, 8, 2, dropout=0.5, batch_first=True)
-    inputs, starts = torch.randn(2, 6, 4), torch.zeros(2, 6, dtype=torch.bool)
+    inputs = torch.randn(2, 6, 4)
+    starts = torch.zeros(2, 6, dtype=torch.bool)
     starts[:, 3] = True
     first, second = (lstm(inputs, episode_starts=starts)[0] for _ in range(2))
     assert not first.equal(second)

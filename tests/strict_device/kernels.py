@@ -36,7 +36,10 @@ def lstm_cell(
     """Return the hidden state, the cell and the gates, all that the backward pass needs."""
     gates = _add(input_gates, input_bias) + _add(hidden_gates, hidden_bias)
     i, f, g, o = gates.chunk(4, 1)
-    i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+    i = i.sigmoid()
+    f = f.sigmoid()
+    g = g.tanh()
+    o = o.sigmoid()
     new_cell = f * cell + i * g
     return o * new_cell.tanh(), new_cell, torch.cat([i, f, g, o], 1)
 

@@ -100,7 +100,8 @@ def test_what_cuda_takes_from_the_cpu_is_taken(mix: Callable[[], Tensor]) -> Non
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64])
 def test_a_number_does_not_change_the_dtype(dtype: torch.dtype) -> None:
-    far, near = FAR.to(dtype), NEAR.to(dtype)
+    far = FAR.to(dtype)
+    near = NEAR.to(dtype)
     for result, expected in ((far * 2.0, near * 2.0), (2 - far, 2 - near)):
         assert result.device == far.device
         assert result.dtype == expected.dtype

@@ -48,7 +48,8 @@ def test_a_compiled_policy_trains_on_the_device() -> None:
 
 
 def test_a_training_on_the_device_resumes_to_the_last_bit(tmp_path: Path) -> None:
-    whole, resumed = make_trainer(), make_trainer()
+    whole = make_trainer()
+    resumed = make_trainer()
     for report in whole.train():
         if report.steps == 64:
             checkpoint = save_checkpoint(tmp_path, whole)

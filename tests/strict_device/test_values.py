@@ -10,7 +10,8 @@ from torch.nn import functional
 
 Outputs = tuple[Tensor, ...]
 Call = Callable[[nn.Module, Tensor], object]
-TIME, BATCH = 5, 3
+TIME = 5
+BATCH = 3
 FUNCTIONAL: dict[type[nn.LSTM | nn.GRU], Callable[..., Outputs]] = {
     nn.LSTM: torch._VF.lstm,
     nn.GRU: torch._VF.gru,

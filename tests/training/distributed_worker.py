@@ -20,7 +20,8 @@ from tamiyo_rl.training import (
 )
 from tamiyo_rl.training.distributed import process_group, rank, world_size
 
-ENVS, STEPS = 8, 16
+ENVS = 8
+STEPS = 16
 
 
 def make_trainer(**config: Any) -> RecurrentPPO:

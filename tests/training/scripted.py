@@ -19,7 +19,8 @@ class End(NamedTuple):
     truncated: bool
 
 
-TERMINATED, TRUNCATED = False, True
+TERMINATED = False
+TRUNCATED = True
 # Consecutive ends of both kinds, and ends at the last step of a rollout of eight steps: with the
 # next step lost after each end, the first script ends there; without, the second one does.
 SCRIPTS = (
@@ -36,14 +37,18 @@ def reward(episode: int, time: int) -> float:
 class Scripted(gymnasium.Env[Any, Any]):
     """Shows episode and step; its rewards differ at each."""
 
-    observation_space, action_space = OBSERVATIONS, ACTIONS
+    observation_space = OBSERVATIONS
+    action_space = ACTIONS
 
     def __init__(self, script: Sequence[End]) -> None:
-        self.script, self.episode, self.time = script, -1, 0
+        self.script = script
+        self.episode = -1
+        self.time = 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed, options=options)
-        self.episode, self.time = self.episode + 1, 0
+        self.episode += 1
+        self.time = 0
         return self.observe(), {}
 
     def step(self, action: Any) -> Any:
@@ -60,10 +65,13 @@ class Scripted(gymnasium.Env[Any, Any]):
 class NativeScripted(VectorEnv[Any, Any, Any]):
     """The same scripts in arrays, with no `Env` inside."""
 
-    single_observation_space, single_action_space = OBSERVATIONS, ACTIONS
+    single_observation_space = OBSERVATIONS
+    single_action_space = ACTIONS
 
     def __init__(self, scripts: Sequence[Sequence[End]], mode: AutoresetMode) -> None:
-        self.metadata, self.mode, self.num_envs = {"autoreset_mode": mode}, mode, len(scripts)
+        self.metadata = {"autoreset_mode": mode}
+        self.mode = mode
+        self.num_envs = len(scripts)
         self.scripts = scripts
         self.observation_space = batch_space(OBSERVATIONS, self.num_envs)
         self.action_space = batch_space(ACTIONS, self.num_envs)

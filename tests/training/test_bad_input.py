@@ -40,7 +40,8 @@ SHAPES = [(), (1,), (2,), (3,), (2, 2), (2, 3), (3, 2), (2, 3, 4), (0,), (2, 0)]
 @st.composite
 def tensors(draw: st.DrawFn) -> torch.Tensor:
     """Tensors of many shapes, types and places; among them what is not a number."""
-    shape, dtype = draw(st.sampled_from(SHAPES)), draw(st.sampled_from(DTYPES))
+    shape = draw(st.sampled_from(SHAPES))
+    dtype = draw(st.sampled_from(DTYPES))
     if draw(st.integers(0, 9)) == 0:
         return torch.empty(shape, dtype=dtype, device="meta")
     fills = [0, 1, 5, -1, math.nan, math.inf, 1e30] if dtype.is_floating_point else [0, 1, 5]
@@ -103,8 +104,10 @@ def make_bundle() -> LSTMPolicyBundle:
 
 
 def good_step(bundle: LSTMPolicyBundle) -> dict[str, Any]:
-    features, hidden = torch.zeros(2, 2), bundle.initial_hidden(2)
-    starts, never = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
+    features = torch.zeros(2, 2)
+    hidden = bundle.initial_hidden(2)
+    starts = torch.ones(2, dtype=torch.bool)
+    never = torch.zeros(2, dtype=torch.bool)
     return {
         "features": features,
         "result": bundle.get_action(features, hidden=hidden, episode_starts=starts),
@@ -184,7 +187,8 @@ def test_advantages(name: str, value: Any) -> None:
 
 
 def good_loss() -> tuple[EvalResult, RolloutBatch]:
-    bundle, ones = make_bundle(), torch.ones(2, 3)
+    bundle = make_bundle()
+    ones = torch.ones(2, 3)
     actions = {"action": torch.zeros(2, 3, dtype=torch.long)}
     evaluation = bundle.evaluate_actions(torch.zeros(2, 3, 2), actions)
     batch = RolloutBatch(
@@ -239,7 +243,8 @@ def test_the_states_of_normalizers(name: str, value: Any) -> None:
 @any_input
 @given(name=st.sampled_from(["rewards", "ended", "valid"]), value=junk)
 def test_the_reward_scaler(name: str, value: Any) -> None:
-    scaler, never = RewardScaler(2, 0.9), np.zeros(2, dtype=bool)
+    scaler = RewardScaler(2, 0.9)
+    never = np.zeros(2, dtype=bool)
     call: dict[str, Any] = {"rewards": np.zeros(2), "ended": never, "valid": ~never}
     holds({name}, lambda: scaler(**call | {name: value}), scaler.state_dict)
     holds(
@@ -261,7 +266,8 @@ def test_a_step_of_the_environments(value: Any) -> None:
 @any_input
 @given(value=junk)
 def test_an_evaluation(value: Any) -> None:
-    bundle, envs = make_bundle(), make_envs(num_envs=1, max_episode_steps=2)
+    bundle = make_bundle()
+    envs = make_envs(num_envs=1, max_episode_steps=2)
     normalizer: Any = FeatureNormalizer(2)
     holds({"bundle"}, lambda: evaluate_policy(value, envs, normalizer))
     holds({"envs"}, lambda: evaluate_policy(bundle, value, normalizer))
@@ -272,7 +278,8 @@ def test_an_evaluation(value: Any) -> None:
 @any_input
 @given(value=junk)
 def test_a_trainer(value: Any) -> None:
-    bundle, envs = make_bundle(), make_envs(num_envs=2)
+    bundle = make_bundle()
+    envs = make_envs(num_envs=2)
     holds({"envs"}, lambda: RecurrentPPO(value, bundle, PPOConfig()))
     holds({"bundle"}, lambda: RecurrentPPO(envs, value, PPOConfig()))
     holds({"config"}, lambda: RecurrentPPO(envs, bundle, value))
@@ -325,7 +332,8 @@ class Empty(gymnasium.Env[Any, Any]):
     """Has spaces, and samples its observations."""
 
     def __init__(self, observation_space: Any, action_space: Any) -> None:
-        self.observation_space, self.action_space = observation_space, action_space
+        self.observation_space = observation_space
+        self.action_space = action_space
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)

@@ -49,7 +49,8 @@ def test_a_learned_initial_state_that_no_row_uses_does_not_stop_the_next_update(
 def test_policy_and_statistics_are_the_same_in_every_process_and_experience_is_not(
     folder: Path,
 ) -> None:
-    first, second = load(folder, "train-0"), load(folder, "train-1")
+    first = load(folder, "train-0")
+    second = load(folder, "train-1")
     torch.testing.assert_close(first["same"], second["same"], atol=0, rtol=0, equal_nan=True)
     for own, other in zip(first["own"], second["own"], strict=True):
         assert not own.equal(other)

@@ -35,7 +35,8 @@ class Ours:
             hidden=HiddenState(*(part[:, rows] for part in self.hidden)),
             episode_starts=plan,
         )
-        log_prob, entropy = result.joint_log_prob, result.joint_entropy
+        log_prob = result.joint_log_prob
+        entropy = result.joint_entropy
         w.descend(self.optimizer, w.ppo_loss(log_prob, entropy, result.value, self.workload, rows))
 
 

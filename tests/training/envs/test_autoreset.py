@@ -13,7 +13,10 @@ from tamiyo_rl import HiddenState, LSTMPolicyBundle
 from tamiyo_rl.training import EnvironmentStepper, PPOConfig, RecurrentPPO, RolloutBatch
 from tests.training.scripted import KINDS, SCRIPTS, Scripted, make_vector
 
-STEPS, ROLLOUTS, GAMMA, DECAY = 8, 3, 0.9, 0.8
+STEPS = 8
+ROLLOUTS = 3
+GAMMA = 0.9
+DECAY = 0.8
 
 
 class RealStep(NamedTuple):
@@ -45,7 +48,9 @@ def play_alone(script: Any, bundle: LSTMPolicyBundle) -> Iterator[RealStep]:
 
     env = Scripted(script)
     while True:
-        observation, ended, start = env.reset()[0], False, True
+        observation = env.reset()[0]
+        ended = False
+        start = True
         value, hidden = see(observation, bundle.initial_hidden(1))
         while not ended:
             before = observation.tolist()
@@ -53,7 +58,9 @@ def play_alone(script: Any, bundle: LSTMPolicyBundle) -> Iterator[RealStep]:
             following, after = see(observation, hidden)
             ended = terminated or truncated
             yield RealStep(before, start, reward, value, following, terminated, ended)
-            value, hidden, start = following, after, False
+            value = following
+            hidden = after
+            start = False
 
 
 def advantages(steps: list[RealStep]) -> list[float]:
@@ -140,7 +147,9 @@ def test_the_scripts_end_episodes_at_the_last_step_of_a_rollout() -> None:
 
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
 def test_episodes_have_their_own_returns_and_lengths(mode: AutoresetMode) -> None:
-    bundle, returns, lengths = make_bundle(), [], []
+    bundle = make_bundle()
+    returns = []
+    lengths = []
     trainer = make_trainer("sync", mode, bundle)
     trainer.collector.begin()
     for _ in range(ROLLOUTS):

@@ -34,7 +34,8 @@ class Silent(NativeScripted):
 
     def __init__(self, mode: AutoresetMode, scripts: Any = SCRIPTS, *, final: bool = False) -> None:
         super().__init__(scripts, mode)
-        self.metadata, self.final = {}, final
+        self.metadata = {}
+        self.final = final
 
     def step(self, actions: Any) -> Any:
         *taken, info = super().step(actions)

@@ -64,7 +64,8 @@ def evaluate(trainer: RecurrentPPO) -> None:
 def require_right_starts(trainer: RecurrentPPO) -> None:
     """Require that the episodes of the last rollout start where the environments show it."""
     (batch,) = trainer.buffer.sequences()
-    starts, time = batch.plan.episode_starts, batch.features[..., 1]
+    starts = batch.plan.episode_starts
+    time = batch.features[..., 1]
     assert starts[:, 0].all()
     assert starts[batch.valid].tolist() == (time[batch.valid] == 0).tolist()
 
@@ -118,7 +119,8 @@ def test_a_copy_of_the_environments_may_be_moved() -> None:
 
 
 def test_what_is_asked_of_the_environments_stays_the_same() -> None:
-    envs, plain = make_envs(num_envs=3), make_envs(num_envs=3)
+    envs = make_envs(num_envs=3)
+    plain = make_envs(num_envs=3)
     EnvironmentStepper(envs)
     assert envs.unwrapped.step.__doc__ == plain.unwrapped.step.__doc__
     assert np.array_equal(envs.reset(seed=0)[0], plain.reset(seed=0)[0])

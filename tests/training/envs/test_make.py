@@ -12,8 +12,10 @@ from tamiyo_rl.training.envs.make import DEFAULT_TASK
 
 
 def test_default_task_shows_positions_and_hides_velocities() -> None:
-    envs, full = make_cartpole_without_velocities(4), gymnasium.make_vec("CartPole-v1", num_envs=4)
-    shown, whole = envs.reset(seed=3)[0], full.reset(seed=3)[0]
+    envs = make_cartpole_without_velocities(4)
+    full = gymnasium.make_vec("CartPole-v1", num_envs=4)
+    shown = envs.reset(seed=3)[0]
+    whole = full.reset(seed=3)[0]
     np.testing.assert_array_equal(shown, whole[:, [0, 2]])
     assert envs.single_observation_space.shape == (2,)
     assert envs.observation_space.contains(shown)
@@ -28,11 +30,14 @@ def test_the_default_task_has_an_id_a_limit_and_a_threshold() -> None:
 
 
 def test_one_environment_of_the_default_task_is_the_same_task() -> None:
-    single, full = gymnasium.make(DEFAULT_TASK), gymnasium.make("CartPole-v1")
-    shown, whole = single.reset(seed=3)[0], full.reset(seed=3)[0]
+    single = gymnasium.make(DEFAULT_TASK)
+    full = gymnasium.make("CartPole-v1")
+    shown = single.reset(seed=3)[0]
+    whole = full.reset(seed=3)[0]
     for _ in range(5):
         np.testing.assert_array_equal(shown, whole[[0, 2]])
-        shown, whole = single.step(1)[0], full.step(1)[0]
+        shown = single.step(1)[0]
+        whole = full.step(1)[0]
     assert single.spec is not None
     assert single.spec.max_episode_steps == 500
 

@@ -33,12 +33,17 @@ class Choosy(gymnasium.Env[Any, Any]):
     observation_space = Box(-1, 1, (2,))
 
     def __init__(self, kind: str, given: str) -> None:
-        self.kind, self.given, self.action_space = kind, given, SPACES[kind]
-        self.sizes, self.time, self.length = SIZES[kind], 0, 0
+        self.kind = kind
+        self.given = given
+        self.action_space = SPACES[kind]
+        self.sizes = SIZES[kind]
+        self.time = 0
+        self.length = 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed, options=options)
-        self.time, self.length = 0, self.length % 3 + 1
+        self.time = 0
+        self.length = self.length % 3 + 1
         return self.observe(), self.info()
 
     def step(self, action: Any) -> Any:
@@ -129,7 +134,8 @@ class NativeChoosy(VectorEnv[Any, Any, Any]):
     """Batches its masks itself."""
 
     num_envs = 3
-    single_observation_space, single_action_space = Box(-1, 1, (2,)), MultiDiscrete([2, 3])
+    single_observation_space = Box(-1, 1, (2,))
+    single_action_space = MultiDiscrete([2, 3])
 
     def action_masks(self) -> Any:
         return np.array([[1, 0, 1, 1, 0]] * 3)

@@ -30,7 +30,8 @@ class Changed(NativeScripted):
         mode: AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
         super().__init__(SCRIPTS, mode)
-        self.name, self.change = name, change
+        self.name = name
+        self.change = change
 
     def step(self, actions: Any) -> Any:
         items = dict(zip(STEP, super().step(actions), strict=True))
@@ -170,7 +171,8 @@ class Batched(VectorEnv[Any, Any, Any]):
         place=gymnasium.spaces.Tuple([gymnasium.spaces.Box(0, 9, (2,))]),
     )
     single_action_space = gymnasium.spaces.Discrete(2)
-    num_envs, time = 3, 0
+    num_envs = 3
+    time = 0
 
     def __init__(self) -> None:
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}

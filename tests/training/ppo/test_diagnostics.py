@@ -24,7 +24,9 @@ from tamiyo_rl.training import (
     make_envs,
 )
 
-STEPS, LENGTH, ENVS = 12, 4, 3
+STEPS = 12
+LENGTH = 4
+ENVS = 3
 
 
 def make_trainer(bundle: LSTMPolicyBundle | None = None, **config: Any) -> RecurrentPPO:
@@ -91,7 +93,8 @@ def test_gradient_norms_are_those_of_each_part() -> None:
     encoder = torch.nn.Linear(2, 5)
     dims = {"op": 3, "slot": 2}
     bundle = LSTMPolicyBundle(2, dims, hidden_dim=4, learn_initial_hidden=True, encoder=encoder)
-    norms, grads = GradientNorms(bundle), dict(bundle.named_parameters())
+    norms = GradientNorms(bundle)
+    grads = dict(bundle.named_parameters())
     for _ in range(2):
         for parameter in bundle.parameters():
             parameter.grad = torch.randn_like(parameter)
@@ -135,7 +138,8 @@ def test_states_are_not_stale_before_the_update() -> None:
 def test_staleness_is_that_of_stepping_through_the_rollout_again() -> None:
     trainer = make_trainer(num_steps=40, sequence_length=4, num_minibatches=1)
     collect(trainer)
-    bundle, collector = trainer.bundle, trainer.collector
+    bundle = trainer.bundle
+    collector = trainer.collector
     with torch.no_grad():
         for parameter in bundle.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -181,7 +185,9 @@ def test_a_rebuilt_state_that_differs_stops_the_run() -> None:
         for state in trainer.buffer._hidden:
             state.add_(1.0)
     before = [parameter.clone() for parameter in trainer.bundle.parameters()]
-    with pytest.raises(ContractError, match=r"log_prob: expected what the rollout stored, within 0\.001"):
+    with pytest.raises(
+        ContractError, match=r"log_prob: expected what the rollout stored, within 0\.001"
+    ):
         trainer.updater.update(trainer.buffer, 1.0)
     assert all(map(torch.equal, before, trainer.bundle.parameters()))
 

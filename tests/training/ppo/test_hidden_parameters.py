@@ -21,7 +21,8 @@ Way = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 class Encoder(nn.Module):
     def __init__(self, way: Way) -> None:
         super().__init__()
-        self.inner, self.way = nn.Linear(2, 4), way
+        self.inner = nn.Linear(2, 4)
+        self.way = way
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         if not torch.is_grad_enabled():

@@ -73,7 +73,8 @@ def test_nothing_changes_whatever_part_fails(damage: Damage) -> None:
     def make() -> Any:
         return make_envs("CartPole-v1", 4, vectorization="sync")
 
-    trainer, state = begun(make(), 2), everything(begun(make(), 3))
+    trainer = begun(make(), 2)
+    state = everything(begun(make(), 3))
     damage(state)
     before = everything(trainer)
     with pytest.raises(ValueError, match=": expected"):
@@ -114,7 +115,8 @@ class Stubborn(gymnasium.Env[Any, Any]):
 
     observation_space = gymnasium.spaces.Box(0, 1, (1,))
     action_space = gymnasium.spaces.Discrete(2)
-    time, refuses = 0, False
+    time = 0
+    refuses = False
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         self.time = 0
@@ -128,7 +130,8 @@ class Stubborn(gymnasium.Env[Any, Any]):
         return self.time
 
     def set_state(self, state: int) -> None:
-        refuses, self.refuses = self.refuses, False
+        refuses = self.refuses
+        self.refuses = False
         if refuses:
             raise RuntimeError("it refuses")
         self.time = state

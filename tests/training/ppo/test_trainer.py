@@ -91,7 +91,8 @@ def test_evaluation_counts_one_whole_episode_of_each_environment(mode: Autoreset
 
 
 def test_normalizer_has_the_statistics_of_all_it_saw() -> None:
-    normalizer, features = FeatureNormalizer(3), 5 + 2 * torch.randn(400, 3)
+    normalizer = FeatureNormalizer(3)
+    features = 5 + 2 * torch.randn(400, 3)
     for part in features.split(100):
         normalizer.update(part)
     normalized = normalizer(features)
@@ -103,8 +104,10 @@ def test_normalizer_has_the_statistics_of_all_it_saw() -> None:
 
 
 def test_rewards_are_scaled_by_the_deviation_of_the_return() -> None:
-    scaler, generator = RewardScaler(50, gamma=0.5), np.random.default_rng(0)
-    always, never = np.ones(50, dtype=bool), np.zeros(50, dtype=bool)
+    scaler = RewardScaler(50, gamma=0.5)
+    generator = np.random.default_rng(0)
+    always = np.ones(50, dtype=bool)
+    never = np.zeros(50, dtype=bool)
     for _ in range(400):
         scaled = scaler(generator.normal(0, 3, 50), never, always)
     # The return of independent rewards has variance 9 / (1 - 0.25).

@@ -10,7 +10,8 @@ from tamiyo_rl.training import RolloutBatch, RolloutBuffer
 
 pytestmark = pytest.mark.clause("C6", "C7")
 
-STEPS, ENVS = 12, 3
+STEPS = 12
+ENVS = 3
 
 
 def make_bundle() -> LSTMPolicyBundle:
@@ -19,9 +20,11 @@ def make_bundle() -> LSTMPolicyBundle:
 
 
 def fill(bundle: LSTMPolicyBundle, buffer: RolloutBuffer, *, masked: bool = False) -> None:
-    hidden, starts = bundle.initial_hidden(ENVS), torch.ones(ENVS, dtype=torch.bool)
+    hidden = bundle.initial_hidden(ENVS)
+    starts = torch.ones(ENVS, dtype=torch.bool)
     for _ in range(STEPS):
-        features, ended = torch.randn(ENVS, 4), torch.rand(ENVS) < 0.2
+        features = torch.randn(ENVS, 4)
+        ended = torch.rand(ENVS) < 0.2
         masks = {"op": torch.tensor([[True, False, True]] * ENVS), "slot": torch.ones(ENVS, 2) > 0}
         chosen = masks if masked else None
         step = bundle.get_action(features, chosen, hidden, episode_starts=starts)
@@ -36,7 +39,8 @@ def fill(bundle: LSTMPolicyBundle, buffer: RolloutBuffer, *, masked: bool = Fals
             truncated=never,
             masks=chosen,
         )
-        hidden, starts = step.hidden, ended
+        hidden = step.hidden
+        starts = ended
     buffer.finish(torch.zeros(ENVS), gamma=0.9, gae_lambda=0.9)
 
 
@@ -103,7 +107,8 @@ def test_tensors_with_a_graph_leave_it_behind() -> None:
     hidden = bundle.initial_hidden(ENVS)
     starts = torch.ones(ENVS, dtype=torch.bool)
     step = bundle.get_action(features.detach(), hidden=hidden, episode_starts=starts)
-    rewards, never = [0.0] * ENVS, [False] * ENVS
+    rewards = [0.0] * ENVS
+    never = [False] * ENVS
     buffer.add(
         features * 2,
         step,
@@ -168,8 +173,10 @@ def test_misuse_is_named() -> None:
 
 
 def make_step(bundle: LSTMPolicyBundle) -> dict[str, Any]:
-    hidden, starts = bundle.initial_hidden(ENVS), torch.ones(ENVS, dtype=torch.bool)
-    features, never = torch.zeros(ENVS, 4), [False] * ENVS
+    hidden = bundle.initial_hidden(ENVS)
+    starts = torch.ones(ENVS, dtype=torch.bool)
+    features = torch.zeros(ENVS, 4)
+    never = [False] * ENVS
     return {
         "features": features,
         "result": bundle.get_action(features, hidden=hidden, episode_starts=starts),

@@ -53,7 +53,8 @@ def test_the_memory_of_an_episode_ends_with_it() -> None:
     torch.manual_seed(0)
     bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2)
     starts = []
-    step, forward = bundle.get_action, []
+    step = bundle.get_action
+    forward = []
 
     def get_action(*args: Any, **kwargs: Any) -> Any:
         starts.append(kwargs["episode_starts"].tolist())

@@ -12,7 +12,8 @@ from tamiyo_rl.training import compute_gae
 
 def advantage_by_definition(start: int, row: list[list[Any]], gamma: float, decay: float) -> float:
     rewards, values, next_values, terminated, truncated = row
-    total, weight = 0.0, 1.0
+    total = 0.0
+    weight = 1.0
     for t in range(start, len(rewards)):
         following = 0.0 if terminated[t] else next_values[t]
         total += weight * (rewards[t] + gamma * following - values[t])

@@ -26,7 +26,9 @@ class Faulty(NativeScripted):
 
     def __init__(self, where: str, value: float, mode: AutoresetMode) -> None:
         super().__init__(SCRIPTS, mode)
-        self.where, self.value, self.count = where, value, 0
+        self.where = where
+        self.value = value
+        self.count = 0
 
     def step(self, actions: Any) -> Any:
         observations, rewards, terminated, truncated, info = super().step(actions)
@@ -141,15 +143,19 @@ def test_features_and_rewards_pass_unchanged_where_normalisation_is_off() -> Non
 
 def test_normalizers_restore_from_their_states() -> None:
     generator = np.random.default_rng(0)
-    scaler, features = RewardScaler(3, 0.9), FeatureNormalizer(2)
-    never, always = np.zeros(3, dtype=bool), np.ones(3, dtype=bool)
+    scaler = RewardScaler(3, 0.9)
+    features = FeatureNormalizer(2)
+    never = np.zeros(3, dtype=bool)
+    always = np.ones(3, dtype=bool)
     for _ in range(5):
         scaler(generator.normal(size=3), never, always)
         features.update(torch.randn(4, 2))
-    other, others = RewardScaler(3, 0.9), FeatureNormalizer(2, enabled=False)
+    other = RewardScaler(3, 0.9)
+    others = FeatureNormalizer(2, enabled=False)
     other.load_state_dict(scaler.state_dict())
     others.load_state_dict(features.state_dict())
-    rewards, seen = generator.normal(size=3), torch.randn(4, 2)
+    rewards = generator.normal(size=3)
+    seen = torch.randn(4, 2)
     np.testing.assert_array_equal(scaler(rewards, never, always), other(rewards, never, always))
     assert features(seen).equal(others(seen))
 
@@ -166,7 +172,8 @@ def test_normalizers_restore_from_their_states() -> None:
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(name: str, value: Any) -> None:
-    normalizer, other = FeatureNormalizer(2), FeatureNormalizer(2)
+    normalizer = FeatureNormalizer(2)
+    other = FeatureNormalizer(2)
     other.update(torch.randn(5, 2))
     state = other.state_dict()
     if value is None:
@@ -181,8 +188,10 @@ def test_a_state_that_does_not_fit_changes_nothing(name: str, value: Any) -> Non
 
 @pytest.mark.parametrize("value", [-1e155, 1e39, np.inf, np.nan])
 def test_what_would_overflow_the_statistics_is_refused_and_not_taken_in(value: float) -> None:
-    scaler, normalizer = RewardScaler(3, 0.9), FeatureNormalizer(2)
-    never, ones = np.zeros(3, dtype=bool), torch.ones(3, 2, dtype=torch.float64)
+    scaler = RewardScaler(3, 0.9)
+    normalizer = FeatureNormalizer(2)
+    never = np.zeros(3, dtype=bool)
+    ones = torch.ones(3, 2, dtype=torch.float64)
     before = str(scaler.state_dict()), str(normalizer.state_dict())
     message = rf"expected finite numbers of float32, got {re.escape(str(value))} at index"
     with pytest.raises(ValueError, match=rf"^rewards: {message} \[2\]"):
