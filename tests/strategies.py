@@ -1,4 +1,4 @@
-"""Bad input, generated, and the property that every public call has: a result, or our own error."""
+"""Generated bad input, and the property of every public call: a result, or an error of ours."""
 
 import re
 import traceback
@@ -27,7 +27,7 @@ DTYPES = [
 
 
 def stable(max_examples: int) -> settings:
-    """Draw the same examples in every run, however slow the machine is."""
+    """Draw the same examples in every run, on a slow machine too."""
     return settings(
         max_examples=max_examples,
         derandomize=True,
@@ -41,7 +41,7 @@ def result_or_our_error(
     names: Iterable[str],
     state: Callable[[], object] = lambda: None,
 ) -> R | None:
-    """Return what `call` does, or None where it raised an error of ours and changed nothing."""
+    """Return the result of `call`, or None if it raised an error of ours and changed nothing."""
     before = state()
     generator = torch.get_rng_state()
     raised: Exception
@@ -65,7 +65,7 @@ def _names_one_of(names: Iterable[str], message: str) -> bool:
 
 
 def values_of(module: nn.Module | tamiyo_rl.LSTMPolicyBundle) -> list[object]:
-    """Return all that a failed call must leave alone, as plain values."""
+    """Return all that a failed call must not change, as plain values."""
     return [
         (name, tensor.tolist(), tensor.dtype, tensor.device)
         for name, tensor in module.state_dict().items()
@@ -85,7 +85,7 @@ JUNK: list[Any] = [
 
 
 def junk() -> st.SearchStrategy[Any]:
-    """Values of any type that is no good tensor."""
+    """Draw a value of any type that is not a good tensor."""
     return st.sampled_from(JUNK)
 
 
@@ -135,7 +135,7 @@ ARRAY_TAMPERINGS: list[Callable[[Any], Any]] = [
 
 
 def each_change(good: Any) -> Iterator[Any]:
-    """Yield what good arguments become by each change at each place of their nesting."""
+    """Yield the good arguments after each change at each place of their nesting."""
     yield from JUNK
     if not isinstance(good, dict | tuple):
         for tamper in tamperings_of(good):
@@ -160,9 +160,9 @@ def tamperings_of(good: Any) -> list[Callable[[Any], Any]]:
 
 
 def _changed(good: Any, tampers: list[Callable[[Any], Any]]) -> Iterator[Any]:
-    """Yield the tampered value, or nothing where a change is not for this kind of value."""
+    """Yield the tampered value, or nothing if a change does not fit this kind of value."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that nested and sparse tensors are young
+        warnings.simplefilter("ignore")  # PyTorch warns that nested tensors are a prototype
         try:
             for tamper in tampers:
                 good = tamper(good)
@@ -173,7 +173,7 @@ def _changed(good: Any, tampers: list[Callable[[Any], Any]]) -> Iterator[Any]:
 
 @st.composite
 def tampered_anywhere(draw: st.DrawFn, good: Any) -> Any:
-    """Draw what good arguments become when something in their nesting is replaced."""
+    """Draw the good arguments after a change at one place of their nesting."""
     if not isinstance(good, dict | tuple):
         return draw(st.one_of(tampered(good), tampered(good), junk()))
     how = draw(st.sampled_from(["inside", "inside", "inside", "junk", "drop", "add"]))

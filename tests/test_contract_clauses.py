@@ -153,7 +153,7 @@ def states_keep_the_dtype_they_come_in(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LSTMPolicyBundle, "_run", run)
 
 
-# How what enforces each clause is taken away.
+# Ways to take away the code that enforces each clause.
 ENFORCEMENT: list[tuple[str, str, Patch]] = [
     ("C1", "LSTMPolicyBundle.initial_hidden", ordinary_initial_hidden),
     ("C2", "LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
@@ -227,7 +227,7 @@ def test_example_fails_without_what_enforces_its_clause(
     assert printed != expected
 
 
-def test_what_is_marked_is_taken_away_and_named_on_the_page() -> None:
+def test_each_marked_enforcer_is_taken_away_and_named_on_the_page() -> None:
     taken_away = {(clause, enforcer) for clause, enforcer, _ in ENFORCEMENT}
     named = {
         (clause, enforcer)

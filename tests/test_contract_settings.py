@@ -55,7 +55,7 @@ class Setting:
         self, features: torch.Tensor, actions: dict[str, torch.Tensor], **kwargs: object
     ) -> EvalResult:
         with self.context():
-            return self.bundle.evaluate_actions(features, actions, **kwargs)  # type: ignore[arg-type]  # passed on as they came
+            return self.bundle.evaluate_actions(features, actions, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
 
 
 @pytest.fixture(params=SETTINGS)
@@ -144,7 +144,7 @@ def test_inference_tensors_warn_and_equal_their_copies(setting: str) -> None:
 
 
 @pytest.mark.clause("C5")
-# PyTorch's own, where what is compiled is given a tensor with a graph.
+# PyTorch's own warning, when a compiled function gets a tensor with a graph.
 @pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("learned", [False, True])
 def test_no_value_and_no_gradient_passes_an_episode_start(setting: str, learned: bool) -> None:
@@ -155,8 +155,8 @@ def test_no_value_and_no_gradient_passes_an_episode_start(setting: str, learned:
     whole = policy.evaluate(
         features, actions, hidden=HiddenState(filled, filled.clone()), episode_starts=STARTS
     )
-    alone = policy.evaluate(features[:1, 4:], {n: a[:1, 4:] for n, a in actions.items()})
-    torch.testing.assert_close(whole.value[0, 4:], alone.value[0], rtol=0, atol=policy.tolerance)
+    apart = policy.evaluate(features[:1, 4:], {n: a[:1, 4:] for n, a in actions.items()})
+    torch.testing.assert_close(whole.value[0, 4:], apart.value[0], rtol=0, atol=policy.tolerance)
     whole.value[0, 4:].sum().backward()
     assert features.grad is not None
     assert not features.grad[0, :4].any()

@@ -1,4 +1,4 @@
-"""The catalogue: PyTorch does as written, misuses are noticed, nothing right is accused."""
+"""The catalogue: PyTorch does as written, misuses are noticed, correct code is not accused."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_every_crossing_runs_on_the_pinned_version(results: list[Result]) -> Non
     assert [r.crossing.id for r in results if r.observation.seen == "unsupported"] == []
 
 
-def test_nothing_correct_is_accused(results: list[Result]) -> None:
+def test_no_correct_crossing_is_accused(results: list[Result]) -> None:
     assert [r.crossing.id for r in results if r.false_alarm] == []
 
 
@@ -159,7 +159,7 @@ def test_a_record_is_of_results(results: Any) -> None:
 
 @given(path=junk(), content=junk() | st.dictionaries(st.sampled_from(["a", 0, (0,)]), junk()))
 @stable(60)
-def test_nothing_is_written_of_what_is_no_record(path: Any, content: Any) -> None:
+def test_content_that_is_not_a_record_is_not_written(path: Any, content: Any) -> None:
     result_or_our_error(lambda: write_record(path, content), ["path"])
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "record.json"

@@ -1,4 +1,4 @@
-"""The report of `verify`: what is not as expected stands last, in lines that are not folded."""
+"""The report of `verify` puts unexpected results last, in lines that are not folded."""
 
 import io
 
@@ -23,7 +23,7 @@ def as_expected(name: str) -> Observation:
     return Observation(name, crossing.expected, tuple(crossing.noticed_by))
 
 
-def test_what_failed_stands_last_and_unfolded() -> None:
+def test_failures_stand_last_and_unfolded() -> None:
     failed = Observation("hidden.detach", "raises in backward", ("audit",), error=ERROR)
     printed = report(failed, as_expected("cores.gru"))
     assert printed.endswith(
@@ -35,7 +35,7 @@ def test_what_failed_stands_last_and_unfolded() -> None:
     )
 
 
-def test_nothing_is_said_to_fail_where_nothing_does() -> None:
+def test_a_report_without_failures_names_none() -> None:
     printed = report(as_expected("hidden.detach"), as_expected("cores.gru"))
     assert "not as expected" not in printed
     assert "FAILED" not in printed

@@ -1,4 +1,4 @@
-"""What is published: the wheel serves a reader of the README, the sdist whoever packages it."""
+"""The published wheel serves readers of the README, and the sdist serves packagers."""
 
 import os
 import subprocess

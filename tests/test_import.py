@@ -1,10 +1,10 @@
-"""What an import costs is what PyTorch's own import costs."""
+"""An import costs only what the import of PyTorch costs."""
 
 import subprocess
 import sys
 
 
-def test_the_compiler_is_loaded_where_something_is_compiled_alone() -> None:
+def test_importing_the_package_does_not_load_the_compiler() -> None:
     code = "import sys, tamiyo_rl; sys.exit('torch._dynamo' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], check=False)  # noqa: S603 - our own code
     assert finished.returncode == 0

@@ -1,4 +1,4 @@
-"""The matrix of Pythons and PyTorches: pins, interpreters and counts; no environment is built."""
+"""The matrix of Pythons and PyTorches: pins, interpreters and counts, without building anything."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ def test_a_pair_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["3.12", "2.13.0/3.12/1", "3.12/latest", ""])
-def test_what_is_not_a_pair_is_named(text: str) -> None:
+def test_text_that_is_not_a_pair_is_named(text: str) -> None:
     with pytest.raises(SystemExit, match="pair: expected PYTHON/TORCH such as"):
         matrix.parse(text)
 

@@ -1,4 +1,4 @@
-"""What ticket B10-PT-01 and its relations ask for, each by name."""
+"""Requirements of ticket B10-PT-01 and of related tickets, each by name."""
 
 import pytest
 import torch

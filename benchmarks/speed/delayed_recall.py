@@ -1,4 +1,4 @@
-"""A task of pure memory: to name at the end the cue of the beginning."""
+"""A task of pure memory: name at the end the cue that was shown first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training until a task is solved, by ours and by sb3-contrib as its users run it."""
+"""Training until a task is solved, by our trainer and by sb3-contrib as its users run it."""
 
 from __future__ import annotations
 

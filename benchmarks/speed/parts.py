@@ -1,4 +1,4 @@
-"""Steps from `nn.LSTM` to `evaluate_actions`: each part adds to the one before."""
+"""Steps from `nn.LSTM` to `evaluate_actions`: each part adds to the part before."""
 
 from __future__ import annotations
 

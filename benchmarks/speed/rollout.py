@@ -1,4 +1,4 @@
-"""Collection from an environment that costs almost nothing, by ours and by the peers."""
+"""Collection from an environment that costs almost nothing, by our bundle and by its peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite of collection times what it says, in processor time."""
+"""The suite of collection measures processor time, of the parts that it names."""
 
 import functools
 import time

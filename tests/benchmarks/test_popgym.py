@@ -1,4 +1,4 @@
-"""The page of POPGym shows what is on record."""
+"""The page of POPGym shows the record."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page of benchmarks and its figures show what is on record."""
+"""The page of benchmarks and its figures show the record."""
 
 import json
 import re

@@ -44,7 +44,7 @@ class FusedSquare(torch.autograd.Function):
 
 
 class ReverseGradient(torch.autograd.Function):
-    """Passes its input on, and turns the gradient around."""
+    """Passes its input on, and reverses the gradient."""
 
     @staticmethod
     def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
@@ -55,12 +55,8 @@ class ReverseGradient(torch.autograd.Function):
         return -grads[0]
 
 
-class DropGradient(torch.autograd.Function):
-    """Passes its input on, and gives it no gradient: an edge that promises one."""
-
-    @staticmethod
-    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.view_as(x)
+class DropGradient(ReverseGradient):
+    """Passes its input on, and gives it no gradient, although the graph has an edge to it."""
 
     @staticmethod
     def backward(_: Any, *grads: torch.Tensor) -> Any:

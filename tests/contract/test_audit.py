@@ -15,14 +15,14 @@ from tests.contract.custom_functions import DropGradient
 pytestmark = pytest.mark.clause("C3", "C7", "C8")
 
 
-def evaluated(bundle: LSTMPolicyBundle, starts: torch.Tensor | None = None) -> EvalResult:
+def evaluate(bundle: LSTMPolicyBundle, starts: torch.Tensor | None = None) -> EvalResult:
     features = torch.randn(2, 5, 4)
     actions = {"action": torch.zeros(2, 5, dtype=torch.long)}
     hidden = None if starts is None else bundle.initial_hidden(2).clone()
     return bundle.evaluate_actions(features, actions, hidden=hidden, episode_starts=starts)
 
 
-def terms_of(evaluation: EvalResult) -> dict[str, torch.Tensor]:
+def make_terms(evaluation: EvalResult) -> dict[str, torch.Tensor]:
     return {
         "policy": -evaluation.joint_log_prob.mean(),
         "value": evaluation.value.square().mean(),
@@ -37,7 +37,7 @@ def bundle() -> LSTMPolicyBundle:
 
 
 def test_a_right_loss_has_no_problem(bundle: LSTMPolicyBundle) -> None:
-    report = audit_gradients(terms_of(evaluated(bundle)), bundle)
+    report = audit_gradients(make_terms(evaluate(bundle)), bundle)
     assert report.problems == ()
     assert "policy_head.weight" in report.reached["policy"]
     assert "policy_head.weight" not in report.reached["value"]
@@ -47,7 +47,7 @@ def test_a_right_loss_has_no_problem(bundle: LSTMPolicyBundle) -> None:
 def test_each_constant_term_is_named_although_others_train(
     bundle: LSTMPolicyBundle, term: str
 ) -> None:
-    terms = terms_of(evaluated(bundle))
+    terms = make_terms(evaluate(bundle))
     terms[term] = terms[term].detach()
     report = audit_gradients(terms, bundle)
     assert report.constants == (term,)
@@ -55,9 +55,9 @@ def test_each_constant_term_is_named_although_others_train(
         report.raise_if_broken()
 
 
-def test_an_initial_state_that_no_row_starts_from_is_no_problem(bundle: LSTMPolicyBundle) -> None:
+def test_an_unused_initial_state_is_not_a_problem(bundle: LSTMPolicyBundle) -> None:
     nowhere = torch.zeros(2, 5, dtype=torch.bool)
-    assert audit_gradients(terms_of(evaluated(bundle, nowhere)), bundle).problems == ()
+    assert audit_gradients(make_terms(evaluate(bundle, nowhere)), bundle).problems == ()
 
 
 def test_a_learned_initial_state_that_is_copied_is_unreached() -> None:
@@ -76,12 +76,12 @@ def test_a_learned_initial_state_that_is_copied_is_unreached() -> None:
 def test_frozen_parameters_are_left_out(bundle: LSTMPolicyBundle) -> None:
     for name, parameter in bundle.named_parameters():
         parameter.requires_grad_(not name.startswith("value_head"))
-    terms = terms_of(evaluated(bundle))
+    terms = make_terms(evaluate(bundle))
     del terms["value"]
     assert audit_gradients(terms, bundle).problems == ()
 
 
-def test_checkpointing_without_reentry_is_seen_through() -> None:
+def test_the_audit_sees_through_checkpointing_without_reentry() -> None:
     model = nn.Linear(2, 1)
     term = checkpoint(model, torch.ones(3, 2), use_reentrant=False).mean()
     report = audit_gradients({"fit": term}, model)
@@ -193,7 +193,7 @@ def test_a_tensordict_holds_the_terms(batch_size: list[int]) -> None:
     assert report.switched_off == (() if batch_size else ("entropy",))
 
 
-def test_an_optimizer_in_another_form_of_another_size_is_still_named() -> None:
+def test_an_optimizer_may_hold_a_parameter_as_another_class_but_not_in_another_size() -> None:
     model = nn.Linear(2, 1, bias=False)
     other = torch.zeros(3, requires_grad=True)  # another class, as shards have
     same = torch.zeros(2, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Whatever is passed, the guard finds what is in it, and the audits name what they cannot use."""
+"""The guard finds every leak in any input, and the audits name each argument they cannot use."""
 
 import warnings
 from collections import OrderedDict, UserDict, deque
@@ -114,7 +114,7 @@ def nestings() -> st.SearchStrategy[Any]:
     )
 
 
-def parts_of(value: Any) -> list[Any]:
+def list_parts(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         return list(value.values())
     if isinstance(value, tuple | list | deque):
@@ -127,15 +127,15 @@ def parts_of(value: Any) -> list[Any]:
     return []
 
 
-def leaves_of(value: Any) -> list[Any]:
-    parts = parts_of(value)
-    return [leaf for part in parts for leaf in leaves_of(part)] if parts else [value]
+def list_leaves(value: Any) -> list[Any]:
+    parts = list_parts(value)
+    return [leaf for part in parts for leaf in list_leaves(part)] if parts else [value]
 
 
-def shape_of(value: Any) -> Any:
-    """Return the types in a nesting; a copy of a tensor is no parameter."""
+def describe_types(value: Any) -> Any:
+    """Return the types in a nesting; a copy of a parameter is a plain tensor."""
     kind = torch.Tensor if isinstance(value, torch.Tensor) else type(value)
-    return kind, [shape_of(part) for part in parts_of(value)]
+    return kind, [describe_types(part) for part in list_parts(value)]
 
 
 def is_leaked(leaf: Any) -> bool:
@@ -172,13 +172,13 @@ def check_guard(value: Any) -> None:
         received.append(value)
         return policy(torch.zeros(2))  # type: ignore[no-any-return]  # the call of a module is untyped
 
-    before = leaves_of(value)
+    before = list_leaves(value)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run(LAYER, value)
     assert [w.category for w in caught] == [InferenceTensorWarning] * any(map(is_leaked, before))
-    assert shape_of(received[0]) == shape_of(value)
-    for was, now, still in zip(before, leaves_of(received[0]), leaves_of(value), strict=True):
+    assert describe_types(received[0]) == describe_types(value)
+    for was, now, still in zip(before, list_leaves(received[0]), list_leaves(value), strict=True):
         assert not is_leaked(now)
         assert still is was
         assert is_leaked(was) or was is now or was == now == []
@@ -204,7 +204,7 @@ def test_anything_is_searched_and_marked(value: Any) -> None:
 
 @given(method=junk().filter(lambda value: value is not None))
 @stable(60)
-def test_what_is_guarded_can_be_called(method: Any) -> None:
+def test_anything_is_guarded_and_callable_or_named(method: Any) -> None:
     guarded = result_or_our_error(lambda: guard_training_inputs(method), ["method"])
     assert guarded is None or (callable(guarded) and callable(method))
 
@@ -216,7 +216,9 @@ def test_what_is_guarded_can_be_called(method: Any) -> None:
     optimizer=st.none() | junk(),
 )
 @stable(150)
-def test_audits(terms: Any, module: Any, untouched: Any, optimizer: Any) -> None:
+def test_any_input_of_the_audits_gives_a_report_or_is_named(
+    terms: Any, module: Any, untouched: Any, optimizer: Any
+) -> None:
     names = ["terms", "module", "untouched", "optimizer"]
     report = result_or_our_error(
         lambda: audit_gradients(terms, module, untouched=untouched, optimizer=optimizer), names
@@ -227,7 +229,7 @@ def test_audits(terms: Any, module: Any, untouched: Any, optimizer: Any) -> None
     result_or_our_error(lambda: audit_backward(module, untouched=untouched), names)
 
 
-def test_each_change_to_the_terms_of_a_loss() -> None:
+def test_each_changed_term_of_a_loss_is_audited_or_named() -> None:
     terms = {"policy": LAYER(torch.ones(2)).sum(), "value": LAYER.weight.sum()}
     for changed in each_change(terms):
         result_or_our_error(partial(audit_gradients, changed, LAYER), ["terms"])

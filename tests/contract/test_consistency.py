@@ -1,4 +1,4 @@
-"""`check_consistency` and `check_ratio`: right code passes, each mistake is named."""
+"""`check_consistency` and `check_ratio` let correct code pass and name each mistake."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rollout(bundle: LSTMPolicyBundle) -> tuple[torch.Tensor, Any, dict[str, torc
     return features, actions, {"log_prob": log_prob, "value": value}
 
 
-def trained(bundle: LSTMPolicyBundle, features: Any, actions: Any, starts: Any) -> Any:
+def compute_in_training(bundle: LSTMPolicyBundle, features: Any, actions: Any, starts: Any) -> Any:
     result = bundle.evaluate_actions(features, actions, episode_starts=starts)
     return {"log_prob": result.joint_log_prob, "value": result.value}
 
@@ -43,14 +43,16 @@ def trained(bundle: LSTMPolicyBundle, features: Any, actions: Any, starts: Any) 
 def test_right_training_passes_in_every_type(dtype: torch.dtype) -> None:
     bundle = LSTMPolicyBundle(4, 2).to(dtype)
     features, actions, old = rollout(bundle)
-    check_consistency(trained(bundle, features, actions, STARTS), old)
+    check_consistency(compute_in_training(bundle, features, actions, STARTS), old)
 
 
 def test_ignored_resets_show_in_the_values_of_a_policy_at_its_initialisation() -> None:
     torch.manual_seed(0)
     bundle = LSTMPolicyBundle(4, 2)
     features, actions, old = rollout(bundle)
-    new = trained(bundle, features, actions, STARTS[:, :1].expand(8, 24) & (torch.arange(24) == 0))
+    new = compute_in_training(
+        bundle, features, actions, STARTS[:, :1].expand(8, 24) & (torch.arange(24) == 0)
+    )
     check_ratio((new["log_prob"] - old["log_prob"]).exp(), new["log_prob"])
     with pytest.raises(ContractError, match=r"^value: .* off by 0\.0\d+ at row [0246], step 1\d"):
         check_consistency(new, old)
@@ -62,12 +64,12 @@ def test_amplified_rounding_is_named_as_a_cause_and_gone_in_float64() -> None:
     with torch.no_grad():
         bundle.network.core.weight_hh_l0.mul_(20)  # type: ignore[operator, union-attr]
     features, actions, old = rollout(bundle)
-    new = trained(bundle, features, actions, STARTS)
+    new = compute_in_training(bundle, features, actions, STARTS)
     with pytest.raises(ContractError, match=r"amplify rounding.*\n.*float64"):
         check_consistency(new, old, tolerance=1e-9)
     bundle.to(torch.float64)
     features, actions, old = rollout(bundle)
-    check_consistency(trained(bundle, features, actions, STARTS), old)
+    check_consistency(compute_in_training(bundle, features, actions, STARTS), old)
 
 
 @pytest.mark.parametrize("garbage", [7.0, torch.nan, torch.inf])
@@ -89,7 +91,7 @@ def test_a_step_that_counts_is_compared_beside_padding() -> None:
         check_consistency({"value": new}, {"value": old}, mask=mask)
 
 
-def test_where_no_step_counts_nothing_is_compared() -> None:
+def test_nothing_is_compared_if_no_step_counts() -> None:
     none = torch.zeros(2, 3, dtype=torch.bool)
     check_consistency({"value": torch.zeros(2, 3)}, {"value": torch.ones(2, 3)}, mask=none)
     meta = torch.zeros(2, 3, device="meta")
@@ -153,7 +155,9 @@ RATIO_64 = RATIO.double()
     grad=st.booleans(),
 )
 @stable(250)
-def test_ratio(ratio: Any, log_prob: Any, tolerance: Any, grad: bool) -> None:
+def test_any_ratio_passes_or_is_named(
+    ratio: Any, log_prob: Any, tolerance: Any, grad: bool
+) -> None:
     with torch.set_grad_enabled(grad):
         result_or_our_error(
             lambda: check_ratio(ratio, log_prob, tolerance=tolerance),
@@ -164,7 +168,7 @@ def test_ratio(ratio: Any, log_prob: Any, tolerance: Any, grad: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["ratio", "log_prob"])
-def test_each_change_to_the_ratio(name: str) -> None:
+def test_each_changed_ratio_passes_or_is_named(name: str) -> None:
     good: dict[str, Any] = {"ratio": RATIO, "log_prob": LOG_PROB}
     for changed in each_change(good[name]):
         result_or_our_error(partial(check_ratio, **good | {name: changed}), good)
@@ -189,7 +193,7 @@ def test_a_ratio_whose_graph_is_gone_is_an_error_of_ours() -> None:
         ({"tolerance": float("nan")}, "tolerance: expected a number of at least 0, got nan"),
     ],
 )
-def test_a_ratio_that_cannot_be_checked(change: dict[str, Any], message: str) -> None:
+def test_a_ratio_that_cannot_be_checked_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_ratio(**{"ratio": RATIO, "log_prob": LOG_PROB} | change)
 

@@ -1,4 +1,4 @@
-"""Guard, audit and tracer over code that is right: no alarm, and the same gradients."""
+"""Guard, audit and tracer raise no alarm over correct code, and leave its gradients unchanged."""
 
 import copy
 import functools
@@ -43,7 +43,7 @@ def gradients_of(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def watch(module: nn.Module, loss_of: Run, optimizer: Any = None) -> GradientReport:
-    """Take one step of training with all tools on, and require that none of them complains."""
+    """Take one step of training with all tools on, and require that no tool complains."""
 
     @guard_training_inputs
     def guarded(module: nn.Module, features: torch.Tensor) -> torch.Tensor:
@@ -240,7 +240,7 @@ def test_no_tool_complains_inside_the_transforms_of_functions() -> None:
             assert slope.shape == FEATURES.shape
 
 
-def test_an_ensemble_under_vmap_is_let_pass() -> None:
+def test_an_ensemble_under_vmap_passes() -> None:
     networks = [make_network() for _ in range(2)]
     parameters, buffers = torch.func.stack_module_state(networks)
     skeleton = copy.deepcopy(networks[0])
@@ -266,14 +266,14 @@ class Actor(nn.Module):
         return self.distribution.sample()  # type: ignore[no-any-return]  # the call of a module is untyped
 
 
-def test_an_actor_that_returns_a_sample_is_let_pass() -> None:
+def test_an_actor_that_returns_a_sample_passes() -> None:
     actor = Actor()
     assert not actor(FEATURES).requires_grad
     loss = actor.distribution.log_prob(torch.zeros(3, 2)).mean()
     assert audit_gradients({"loss": loss}, actor).problems == ()
 
 
-def test_an_update_that_takes_its_own_step_is_let_pass() -> None:
+def test_an_update_that_takes_its_own_step_passes() -> None:
     network = make_network()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     before = copy.deepcopy(network)
@@ -308,13 +308,13 @@ class ManualOptimization(nn.Module):
         return {"loss": loss.detach()}
 
 
-def test_manual_optimization_is_let_pass() -> None:
+def test_manual_optimization_passes() -> None:
     module = ManualOptimization()
     before = module.training_step(FEATURES, 0)["loss"]
     assert module.training_step(FEATURES, 1)["loss"] < before
 
 
-def test_an_optimizer_that_steps_in_the_backward_pass_is_let_pass() -> None:
+def test_an_optimizer_that_steps_in_the_backward_pass_passes() -> None:
     network = make_network()
     for parameter in network.parameters():
         optimizer = torch.optim.SGD([parameter], lr=0.1)

@@ -1,4 +1,4 @@
-"""The guard: every alarm over every argument, and no false alarm."""
+"""The guard raises its alarm for every argument, and raises no false alarm."""
 
 import copy
 import functools
@@ -27,7 +27,7 @@ ARGUMENTS = ["features", "actions", "masks", "hidden", "episode_starts"]
 
 
 @contextmanager
-def recorded() -> Iterator[list[warnings.WarningMessage]]:
+def record_warnings() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield caught
@@ -70,7 +70,7 @@ def test_inference_tensor_in_any_argument_warns_once_and_trains_as_a_clone_does(
     bundle = make_bundle()
     arguments = make_arguments()
     expected = outputs_and_gradients(bundle, arguments)
-    with recorded() as caught:
+    with record_warnings() as caught:
         got = outputs_and_gradients(bundle, arguments | {name: as_inference(arguments[name])})
     assert [w.category for w in caught] == [InferenceTensorWarning]
     assert f"  {name}" in str(caught[0].message)
@@ -84,7 +84,7 @@ def test_warning_points_at_the_line_of_the_caller(method: str) -> None:
     if method == "forward":
         del arguments["actions"]
     arguments["hidden"] = bundle.initial_hidden(2)
-    with recorded() as caught:
+    with record_warnings() as caught:
         getattr(bundle, method)(**arguments)
     assert [w.filename for w in caught] == [__file__]
 
@@ -95,7 +95,7 @@ def test_one_warning_names_every_argument_with_its_own_origin_and_remedy() -> No
     step = bundle.get_action(torch.zeros(2, 4))
     arguments["hidden"] = HiddenState(bundle.initial_hidden(2).h, step.hidden.c)
     arguments["features"] = as_inference(arguments["features"])
-    with recorded() as caught:
+    with record_warnings() as caught:
         bundle.evaluate_actions(**arguments)
     (message,) = [str(w.message) for w in caught]
     assert (
@@ -119,7 +119,7 @@ def test_a_view_that_lost_the_marker_is_found_all_the_same(derive: Any) -> None:
         bundle.evaluate_actions(**arguments)
 
 
-def test_as_an_error_nothing_is_computed() -> None:
+def test_a_warning_raised_as_an_error_stops_the_call_before_it_computes() -> None:
     bundle = make_bundle()
     arguments = make_arguments()
     calls: list[object] = []
@@ -189,7 +189,7 @@ def test_inference_mode_underneath_enable_grad_is_an_error() -> None:
         bundle.forward(make_arguments()["features"])
 
 
-def test_a_value_without_a_graph_is_an_error_though_the_policy_has_one() -> None:
+def test_a_value_without_a_graph_is_an_error_even_if_the_logits_have_one() -> None:
     bundle = make_bundle()
     bundle.network.value_head.register_forward_hook(lambda *args: args[-1].detach())  # type: ignore[union-attr]  # the network is a FactoredRecurrentActorCritic
     with pytest.raises(ContractError, match="the value does not require grad"):
@@ -310,7 +310,7 @@ def test_a_module_inside_an_argument_is_asked_for_its_parameters() -> None:
     run({"head": frozen.requires_grad_(requires_grad=False)}, leaked(2))
 
 
-def test_what_has_parameters_is_never_copied() -> None:
+def test_an_object_with_parameters_is_never_copied() -> None:
     @dataclass
     class Policy:
         layer: torch.nn.Module
@@ -329,7 +329,7 @@ def test_what_has_parameters_is_never_copied() -> None:
         run([policy], leaked(2))
 
 
-def test_a_class_is_no_container_of_its_defaults() -> None:
+def test_the_defaults_of_a_class_are_not_searched() -> None:
     @dataclass
     class Batch:
         x: torch.Tensor = leaked(2)  # noqa: RUF009 - the case
@@ -375,7 +375,7 @@ def test_what_a_method_writes_to_self_is_kept() -> None:
 
 
 @pytest.mark.parametrize("how", ["partial", "module", "bound"])
-def test_whatever_is_called_may_be_guarded(how: str) -> None:
+def test_any_callable_can_be_guarded(how: str) -> None:
     with torch.inference_mode():
         layer = torch.nn.Linear(2, 2)
     ways: dict[str, Any] = {"partial": functools.partial(difference, layer, layer), "module": layer}
@@ -399,11 +399,11 @@ def test_a_lazy_module_may_see_its_first_batch_in_training() -> None:
         return policy(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     assert run(torch.nn.LazyLinear(3), torch.zeros(2, 2)).requires_grad
-    with pytest.raises(ValueError, match="uninitialized"):  # PyTorch's own, once it is used
+    with pytest.raises(ValueError, match="uninitialized"):  # PyTorch's own warning at the first use
         run(torch.nn.Linear(2, 2), torch.nn.UninitializedParameter())
 
 
-def test_indices_alone_are_not_asked_for_a_gradient() -> None:
+def test_outputs_that_are_only_indices_need_no_gradient() -> None:
     @guard_training_inputs
     def best(policy: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
         return policy(features).argmax()  # type: ignore[no-any-return]  # the call of a module is untyped

@@ -1,4 +1,4 @@
-"""What the guard lets pass, what its copies guard, and how much it looks at and says."""
+"""Calls that the guard lets pass, copies of guarded objects, and bounds of work and messages."""
 
 import copy
 import functools
@@ -72,7 +72,7 @@ def frozen_inside(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module).requires_grad_(requires_grad=False)
 
 
-def test_a_frozen_part_made_inside_is_let_pass_beside_a_head_that_trains() -> None:
+def test_a_frozen_part_made_inside_passes_beside_a_head_that_trains() -> None:
     policy = nn.Sequential(frozen_inside(nn.Linear(2, 2)), nn.Linear(2, 1))
     run(policy, torch.zeros(3, 2)).sum().backward()
     assert policy[1].weight.grad is not None
@@ -137,7 +137,7 @@ PASSED: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("what", PASSED)
 @pytest.mark.parametrize("is_leaked", [False, True])
-def test_what_raises_when_it_is_looked_at_is_passed_on(what: str, is_leaked: bool) -> None:
+def test_a_value_that_raises_when_it_is_inspected_is_passed_on(what: str, is_leaked: bool) -> None:
     passed = PASSED[what]()
     seen = []
 
@@ -186,7 +186,7 @@ def test_a_proxy_of_a_module_is_asked_for_its_parameters() -> None:
         run(weakref.proxy(layer), torch.zeros(2))  # type: ignore[arg-type]  # a proxy is no module to mypy
 
 
-def test_what_stands_beside_a_field_that_raises_is_found() -> None:
+def test_the_fields_beside_a_field_that_raises_are_searched() -> None:
     @attrs.define
     class Pair:
         x: Any
@@ -252,7 +252,7 @@ def test_the_warning_of_a_guarded_object_points_at_the_line_of_the_caller() -> N
     assert caught[0].filename == __file__
 
 
-def test_advice_for_other_code_is_about_what_it_has() -> None:
+def test_advice_for_other_code_does_not_speak_of_the_bundle() -> None:
     state = mark_origin(leaked(2), "Policy.initial_hidden")
     said = message_of(lambda: run(nn.Linear(2, 2), leaked(2), {"hidden": state}))
     assert "RolloutBuffer" not in said
@@ -282,14 +282,14 @@ def test_a_long_list_of_numbers_costs_a_few_calls(numbers: Any, is_leaked: bool)
         assert calls_of(lambda: run(layer, features, {"numbers": numbers})) < 1000
 
 
-def test_of_many_leaked_tensors_a_few_are_told_and_the_others_counted() -> None:
+def test_a_few_of_many_leaked_tensors_are_named_and_the_other_tensors_counted() -> None:
     many = {"steps": [leaked(1) for _ in range(10_000)]}
     said = message_of(lambda: run(nn.Linear(2, 2), torch.zeros(2), many))
     assert 'passed["steps"][7] and 9,992 more from unknown code' in said
     assert len(said) < 1000
 
 
-def test_of_many_origins_a_few_are_told_and_the_others_counted() -> None:
+def test_a_few_of_many_origins_are_told_and_the_other_tensors_counted() -> None:
     many = [mark_origin(leaked(1), f"Policy.step_{i}") for i in range(100)]
     said = message_of(lambda: run(nn.Linear(2, 2), torch.zeros(2), many))
     assert said.endswith("\n  and 96 more")

@@ -43,7 +43,7 @@ def test_the_note_of_an_lstm_names_operation_argument_and_line() -> None:
 
 
 @pytest.mark.parametrize("view", ["detach", "index", "transpose", "chain"])
-def test_views_are_followed(view: str) -> None:
+def test_views_are_traced_to_the_tensor_they_show(view: str) -> None:
     views = {
         "detach": lambda state: state.detach(),
         "index": lambda state: state[0],
@@ -172,7 +172,7 @@ def test_a_line_of_a_library_is_named_only_where_no_user_calls_it(is_called_by_u
     assert f"made by torch.zeros() at {place}" in notes[0]
 
 
-def test_of_many_views_the_first_and_the_last_are_told() -> None:
+def test_the_first_and_the_last_of_many_views_are_told() -> None:
     weight = torch.ones(3, requires_grad=True)
     with trace_crossings():
         state = rollout_state()[0, :, 0]
@@ -186,7 +186,7 @@ def test_of_many_views_the_first_and_the_last_are_told() -> None:
     assert len(note) < 3000
 
 
-def test_of_many_arguments_the_first_are_told() -> None:
+def test_the_first_of_many_arguments_are_told() -> None:
     parts: list[torch.Tensor] = [torch.ones(1, requires_grad=True)]
     with trace_crossings():
         parts += [rollout_state()[0, 0, :1] for _ in range(1000)]
@@ -196,7 +196,7 @@ def test_of_many_arguments_the_first_are_told() -> None:
     assert note.endswith("\n  and 2 more")
 
 
-def test_a_subclass_is_not_called_by_what_looks_at_it() -> None:
+def test_the_tracer_calls_no_method_of_a_subclass() -> None:
     calls: list[Any] = []
 
     class Logged(torch.Tensor):
@@ -213,7 +213,7 @@ def test_a_subclass_is_not_called_by_what_looks_at_it() -> None:
     assert calls == [torch.Tensor.add]
 
 
-def test_other_errors_gain_nothing() -> None:
+def test_other_errors_gain_no_note() -> None:
     with trace_crossings(), pytest.raises(RuntimeError) as caught:
         nn.Linear(8, 2)(torch.zeros(3, 7))
     assert not hasattr(caught.value, "__notes__")

@@ -1,4 +1,4 @@
-"""How a fence of each language runs."""
+"""Evaluators of the fences, one for each language."""
 
 import doctest
 import io
@@ -71,7 +71,7 @@ def reject_output(example: Example, printed: str) -> None:
 
 
 def run_session(example: Example) -> str:
-    """Run a session with ``>>>`` prompts; what differs is returned, and fails it."""
+    """Run a session with ``>>>`` prompts, and return how its output differs."""
     __tracebackhide__ = True
     block: Block = example.parsed
     parts = doctest.DocTestParser().parse(block.source)

@@ -30,15 +30,15 @@ class Docstrings(PythonDocStringDocument):
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block that runs, and where its output stands.
+    """A fenced block that runs, and the place of its output.
 
     Attributes:
-        language: Of the block.
+        language: Language of the block.
         source: The lines that a reader sees.
         output: The lines of the text block below it; None without such a block.
         indent: Spaces before the fence.
-        end: Where the fence ends, counted from where it begins.
-        output_end: Where the text block ends, counted so; None without such a block.
+        end: End of the fence, counted from its beginning.
+        output_end: End of the text block, counted in the same way; None without such a block.
     """
 
     language: str

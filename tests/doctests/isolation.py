@@ -1,4 +1,4 @@
-"""Each example runs as though pasted in an empty file, and leaves nothing behind."""
+"""Isolation of an example, as if it were pasted into an empty file."""
 
 import sys
 from collections.abc import Iterator
@@ -55,6 +55,8 @@ def _replace_main() -> Iterator[ModuleType]:
 
 def _reject_leaks(example: Example) -> None:
     if torch.is_inference_mode_enabled():
-        raise SybilFailure(example, "expected inference mode off at the end; came it on. Leave it.")
+        raise SybilFailure(
+            example, "expected inference mode off at the end, found it on. Leave it."
+        )
     if not torch.is_grad_enabled():
-        raise SybilFailure(example, "expected grad mode on at the end; came it off. Restore it.")
+        raise SybilFailure(example, "expected grad mode on at the end, found it off. Restore it.")

@@ -1,4 +1,4 @@
-"""The examples that the strict device cannot run: each by a piece of its code, with the reason."""
+"""The examples that the strict device cannot run, each by a piece of its code and the reason."""
 
 _NO_DATA = "PyTorch takes no inference tensor as the data of a parameter on such a device"
 LEFT_OUT = {

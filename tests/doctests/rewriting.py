@@ -1,4 +1,4 @@
-"""Writes into the documentation what its examples print."""
+"""A writer that puts the printed outputs into the documentation."""
 
 from pathlib import Path
 from typing import NamedTuple

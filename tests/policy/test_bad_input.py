@@ -1,4 +1,4 @@
-"""Whatever is passed, a call of the bundle gives a right result or an error of ours."""
+"""Any call of the bundle gives a right result or an error of ours, and changes nothing then."""
 
 import contextlib
 import copy
@@ -73,13 +73,13 @@ def bad_arguments(draw: st.DrawFn, *dims: str) -> Drawn:
     return arguments, [n for name in bad for n in MAY_NAME.get(name, [name])] + ["episode_starts"]
 
 
-def plain(value: Any, dtype: torch.dtype | None = None) -> Any:
+def to_plain(value: Any, dtype: torch.dtype | None = None) -> Any:
     """Return accepted arguments as a careful caller would have passed them."""
     if isinstance(value, dict):
         types = {"features": torch.float32, "hidden": torch.float32, "actions": torch.long}
-        return {name: plain(part, types.get(name, dtype)) for name, part in value.items()}
+        return {name: to_plain(part, types.get(name, dtype)) for name, part in value.items()}
     if isinstance(value, tuple | list):
-        return tuple(plain(part, dtype) for part in value)
+        return tuple(to_plain(part, dtype) for part in value)
     return torch.tensor(value.tolist(), dtype=dtype) if isinstance(value, torch.Tensor) else value
 
 
@@ -99,7 +99,7 @@ def assert_right(got: Any, expected: Any) -> None:
 def check(call: Callable[..., Any], arguments: dict[str, Any], names: Iterable[str]) -> None:
     result = result_or_our_error(lambda: call(**arguments), names)
     if result is not None:
-        expected = result_or_our_error(lambda: call(**plain(arguments)), ())
+        expected = result_or_our_error(lambda: call(**to_plain(arguments)), ())
         assert_right(result, expected)
 
 
@@ -108,7 +108,7 @@ def one_step(arguments: dict[str, Any], *without: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_each_change_to_a_training_call(name: str) -> None:
+def test_each_changed_training_call_is_right_or_named(name: str) -> None:
     good = good_arguments(2, 3)
     evaluate = shared_bundle(learned=False).evaluate_actions
     for changed in each_change(good[name]):
@@ -116,7 +116,7 @@ def test_each_change_to_a_training_call(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["features", "masks", "hidden", "episode_starts"])
-def test_each_change_to_a_rollout_call(name: str) -> None:
+def test_each_changed_rollout_call_is_right_or_named(name: str) -> None:
     good = one_step(good_arguments(2))
     act = shared_bundle(learned=True).get_action
     for changed in each_change(good[name]):
@@ -125,41 +125,41 @@ def test_each_change_to_a_rollout_call(name: str) -> None:
 
 @given(drawn=bad_arguments("batch", "time"), learned=st.booleans())
 @stable(150)
-def test_evaluate_actions(drawn: Drawn, learned: bool) -> None:
+def test_any_evaluate_actions_is_right_or_named(drawn: Drawn, learned: bool) -> None:
     check(shared_bundle(learned).evaluate_actions, *drawn)
 
 
 @given(drawn=bad_arguments("batch", "time"), learned=st.booleans())
 @stable(60)
-def test_forward(drawn: Drawn, learned: bool) -> None:
+def test_any_forward_is_right_or_named(drawn: Drawn, learned: bool) -> None:
     arguments, names = drawn
     check(shared_bundle(learned).forward, one_step(arguments), names)
 
 
 @given(drawn=bad_arguments("batch"), learned=st.booleans())
 @stable(100)
-def test_get_action(drawn: Drawn, learned: bool) -> None:
+def test_any_get_action_is_right_or_named(drawn: Drawn, learned: bool) -> None:
     arguments, names = drawn
     check(shared_bundle(learned).get_action, one_step(arguments) | {"deterministic": True}, names)
 
 
 @given(drawn=bad_arguments("batch"), learned=st.booleans())
 @stable(60)
-def test_get_value(drawn: Drawn, learned: bool) -> None:
+def test_any_get_value_is_right_or_named(drawn: Drawn, learned: bool) -> None:
     arguments, names = drawn
     check(shared_bundle(learned).get_value, one_step(arguments, "masks"), names)
 
 
 @given(flag=junk())
 @stable(50)
-def test_deterministic(flag: Any) -> None:
+def test_any_value_of_deterministic_is_right_or_named(flag: Any) -> None:
     act = shared_bundle(learned=False).get_action
     result_or_our_error(lambda: act(torch.zeros(2, 3), deterministic=flag), ["deterministic"])
 
 
 @given(name=st.sampled_from(list(SETTINGS)), value=junk())
 @stable(150)
-def test_constructor(name: str, value: Any) -> None:
+def test_any_setting_makes_a_bundle_or_is_named(name: str, value: Any) -> None:
     bundle = result_or_our_error(lambda: LSTMPolicyBundle(**SETTINGS | {name: value}), SETTINGS)
     if bundle is not None:
         features = torch.zeros(2, bundle.feature_dim)
@@ -168,14 +168,14 @@ def test_constructor(name: str, value: Any) -> None:
 
 @given(heads=st.dictionaries(st.sampled_from(["a", "", 'a"]', 0, None]), junk(), max_size=3))
 @stable(100)
-def test_action_dims(heads: dict[Any, Any]) -> None:
+def test_any_action_dims_are_taken_or_named(heads: dict[Any, Any]) -> None:
     bundle = result_or_our_error(lambda: LSTMPolicyBundle(3, heads), ["action_dims"])
     assert bundle is None or bundle.action_dims == heads
 
 
 @given(size=junk())
 @stable(50)
-def test_initial_hidden(size: Any) -> None:
+def test_any_batch_size_is_taken_or_named(size: Any) -> None:
     initial_hidden = shared_bundle(learned=True).initial_hidden
     hidden = result_or_our_error(lambda: initial_hidden(size), ["batch_size"])
     assert hidden is None or hidden.h.shape == (2, size, 4)
@@ -183,7 +183,7 @@ def test_initial_hidden(size: Any) -> None:
 
 @given(mode=junk())
 @stable(50)
-def test_train(mode: Any) -> None:
+def test_any_mode_is_taken_or_named(mode: Any) -> None:
     bundle = make_bundle()
     result_or_our_error(lambda: bundle.train(mode), ["mode"], lambda: bundle.training)
 
@@ -200,7 +200,7 @@ def test_train(mode: Any) -> None:
     )
 )
 @stable(100)
-def test_network(network: Any) -> None:
+def test_any_network_is_taken_or_named(network: Any) -> None:
     bundle = LSTMPolicyBundle(3, HEADS, hidden_dim=4)
     result_or_our_error(
         lambda: setattr(bundle, "network", network), ["network"], lambda: id(bundle.network)
@@ -209,7 +209,7 @@ def test_network(network: Any) -> None:
 
 
 def check_load(bundle: LSTMPolicyBundle, state_dict: Any) -> None:
-    """Load it into a bundle that holds what it held, and put that back."""
+    """Load a state dict into a bundle, compare, and put the old state dict back."""
     kept = copy.deepcopy(bundle.state_dict())
 
     def load() -> bool:
@@ -226,7 +226,7 @@ def check_load(bundle: LSTMPolicyBundle, state_dict: Any) -> None:
 
 @given(more=st.dictionaries(st.sampled_from(["more", 0, None, "core._extra_state"]), junk()))
 @stable(60)
-def test_load_state_dict(more: Any) -> None:
+def test_any_additional_entry_of_a_state_dict_is_taken_or_named(more: Any) -> None:
     bundle = make_bundle()
     check_load(bundle, {name: tensor + 1 for name, tensor in bundle.state_dict().items()} | more)
 
@@ -234,7 +234,7 @@ def test_load_state_dict(more: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["value_head.bias", "core.weight_hh_l0", "encoder.num_batches_tracked"]
 )
-def test_each_change_to_a_state_dict(name: str) -> None:
+def test_each_changed_state_dict_is_loaded_or_named(name: str) -> None:
     bundle = make_bundle()
     good = {name: tensor + 1 for name, tensor in bundle.state_dict().items()}
     for changed in each_change(good[name]):

@@ -1,4 +1,4 @@
-"""Any space, any observation, any action: what Gymnasium would make of it, or an error of ours."""
+"""Any space, observation or action gives the result of Gymnasium or an error of ours."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ UNSUPPORTED = st.sampled_from(
 
 @given(observations=nested(boxes() | UNSUPPORTED) | junk(), actions=OBSERVATION_SPACES | junk())
 @stable(150)
-def test_adapter(observations: Any, actions: Any) -> None:
+def test_any_space_gets_an_adapter_or_is_named(observations: Any, actions: Any) -> None:
     adapter = result_or_our_error(
         lambda: SpaceAdapter(observations, actions), ["observation_space", "action_space"]
     )
@@ -79,7 +79,7 @@ def test_adapter(observations: Any, actions: Any) -> None:
 
 
 def flat_rows(space: Space, batch: Any) -> list[Any]:
-    """Flatten each part as Gymnasium does; it casts numbers, and stumbles over an empty Tuple."""
+    """Flatten each part as Gymnasium does, which casts numbers and fails at an empty Tuple."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         subs = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
         parts = [flat_rows(sub, batch[key]) for key, sub in subs]
@@ -91,7 +91,9 @@ def flat_rows(space: Space, batch: Any) -> list[Any]:
 
 @given(space=OBSERVATION_SPACES.filter(spaces.flatdim), data=st.data(), rows=st.integers(1, 3))
 @stable(80)
-def test_features(space: Space, data: st.DataObject, rows: int) -> None:
+def test_any_observation_gives_the_features_of_gymnasium_or_is_named(
+    space: Space, data: st.DataObject, rows: int
+) -> None:
     adapter = SpaceAdapter(space, spaces.Discrete(2))
     batched = batch_space(space, rows)
     batched.seed(0)
@@ -137,7 +139,7 @@ EACH_KIND = spaces.Dict(
 )
 
 
-def test_each_change_to_observations() -> None:
+def test_each_changed_observation_gives_features_or_is_named() -> None:
     adapter = SpaceAdapter(EACH_KIND, spaces.Discrete(2))
     batched = batch_space(EACH_KIND, 2)
     batched.seed(0)
@@ -147,14 +149,16 @@ def test_each_change_to_observations() -> None:
 
 @given(device=junk())
 @stable(40)
-def test_device(device: Any) -> None:
+def test_any_device_is_taken_or_named(device: Any) -> None:
     adapter = SpaceAdapter(BOX, spaces.Discrete(2))
     result_or_our_error(lambda: adapter.features(np.zeros((3, 2)), device), ["device"])
 
 
 @given(space=nested(discrete()), data=st.data(), rows=st.integers(1, 3))
 @stable(100)
-def test_actions(space: Space, data: st.DataObject, rows: int) -> None:
+def test_any_action_is_valid_in_its_space_or_named(
+    space: Space, data: st.DataObject, rows: int
+) -> None:
     adapter = result_or_our_error(lambda: SpaceAdapter(BOX, space), ["action_space"])
     if adapter is None:
         return
@@ -174,7 +178,7 @@ def check_actions(adapter: SpaceAdapter, by_head: Any) -> None:
     assert not rows or batch_space(adapter.action_space, rows).contains(actions)
 
 
-def test_each_change_to_actions() -> None:
+def test_each_changed_action_is_valid_or_named() -> None:
     adapter = SpaceAdapter(BOX, spaces.Dict(a=spaces.Discrete(2), b=spaces.MultiDiscrete([2, 3])))
     good = {name: torch.ones(2, dtype=torch.long) for name in adapter.action_dims}
     for changed in each_change(good):

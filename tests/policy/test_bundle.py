@@ -1,4 +1,4 @@
-"""The bundle: what each clause promises, beyond its example."""
+"""The promises of each clause about the bundle, beyond its example."""
 
 import io
 import warnings
@@ -63,7 +63,7 @@ def test_training_sees_what_the_rollout_saw(seed: int, layers: int, learned: boo
 
 
 @pytest.mark.clause("C7")
-def test_value_alone_is_that_of_the_action() -> None:
+def test_get_value_returns_the_value_of_get_action() -> None:
     bundle = make_bundle()
     features = torch.randn(3, 4)
     hidden = HiddenState(torch.randn(1, 3, 8), torch.randn(1, 3, 8))
@@ -177,7 +177,7 @@ def test_state_dict_is_the_same_compiled_wrapped_and_plain() -> None:
 
 
 @pytest.mark.clause("C12")
-def test_same_seed_same_outputs_in_training_too() -> None:
+def test_the_same_seed_gives_the_same_outputs_in_training_too() -> None:
     results = []
     for _ in range(2):
         bundle = make_bundle(num_lstm_layers=2)
@@ -189,7 +189,7 @@ def test_same_seed_same_outputs_in_training_too() -> None:
 
 @pytest.mark.clause("C1", "C2")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_floating_point_types(dtype: torch.dtype) -> None:
+def test_a_bundle_computes_in_other_floating_point_types(dtype: torch.dtype) -> None:
     bundle = make_bundle(learn_initial_hidden=True).to(dtype)
     step = bundle.get_action(torch.randn(2, 4), hidden=bundle.initial_hidden(2))
     assert step.value.dtype == step.hidden.h.dtype == bundle.initial_hidden().c.dtype == dtype
@@ -275,7 +275,7 @@ def test_an_encoder_that_does_not_fit_is_named_and_keeps_its_mode(layer: torch.n
     assert encoder.training
 
 
-def test_half_precision_default_dtype() -> None:
+def test_a_bundle_takes_a_default_dtype_of_half_precision() -> None:
     torch.set_default_dtype(torch.bfloat16)
     try:
         assert make_bundle().dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""What an encoder returns is looked at: NaN in one row must not reach another."""
+"""The values of an encoder are checked: NaN in one row must not reach another row."""
 
 import math
 from typing import Any
@@ -44,7 +44,7 @@ def batch(value: float) -> dict[str, Any]:
 @pytest.mark.clause("C10")
 @pytest.mark.parametrize(("value", "got"), [(-1.0, "nan"), (0.0, "-inf")])
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch's own, where it compiles
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch's own warning when it compiles
 def test_the_row_and_the_step_are_named(value: float, got: str, compiled: bool) -> None:
     bundle = make_bundle()
     if compiled:
@@ -70,7 +70,7 @@ def test_no_batch_has_nan_in_rows_that_the_encoder_left_whole() -> None:
         assert result.value[other].isfinite().all()
 
 
-def test_it_is_looked_at_as_the_bundle_says_at_the_time() -> None:
+def test_setting_validate_later_decides_whether_values_are_checked() -> None:
     bundle = make_bundle(validate=False)
     assert bundle.get_value(batch(-1.0)["features"][:, 5]).isnan().tolist() == [
         row == 2 for row in range(ROWS)
@@ -80,7 +80,7 @@ def test_it_is_looked_at_as_the_bundle_says_at_the_time() -> None:
         bundle.get_value(batch(-1.0)["features"][:, 5])
 
 
-def test_large_numbers_whose_sum_overflows_are_taken() -> None:
+def test_large_numbers_whose_sum_overflows_pass() -> None:
     class Large(Logarithm):
         def forward(self, features: torch.Tensor) -> torch.Tensor:
             encoded: torch.Tensor = self.linear(features) * 0 + 3e38

@@ -1,4 +1,4 @@
-"""The distribution of the heads, however it is computed."""
+"""The distribution of the heads, whatever computes it."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Bad input: each is our own error that names the argument, before anything has run."""
+"""Bad input raises an error of ours that names the argument, before anything has run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -84,7 +84,7 @@ def make_bundle(**settings: Any) -> tuple[LSTMPolicyBundle, list[object]]:
 
 
 @pytest.mark.parametrize(("name", "bad"), TRAINING)
-def test_training_call_refuses(name: str, bad: dict[str, Any]) -> None:
+def test_a_training_call_names_each_bad_input(name: str, bad: dict[str, Any]) -> None:
     bundle, runs = make_bundle()
     good: dict[str, Any] = {"features": torch.zeros(3, 5, 3), "actions": {"op": LONG}}
     with pytest.raises((TypeError, ValueError)) as caught:
@@ -95,7 +95,7 @@ def test_training_call_refuses(name: str, bad: dict[str, Any]) -> None:
 
 
 def at_step(value: Any) -> Any:
-    """Take time away: what a rollout call is given."""
+    """Take the first step of the arguments, for a rollout call."""
     if isinstance(value, dict):
         return {name: at_step(part) for name, part in value.items()}
     return value[:, 0] if isinstance(value, torch.Tensor) and value.dim() > 1 else value
@@ -113,7 +113,7 @@ ROLLOUT = [
 
 
 @pytest.mark.parametrize(("name", "bad"), ROLLOUT)
-def test_rollout_call_refuses(name: str, bad: dict[str, Any]) -> None:
+def test_a_rollout_call_names_each_bad_input(name: str, bad: dict[str, Any]) -> None:
     bundle, runs = make_bundle()
     with pytest.raises((TypeError, ValueError), match="expected") as caught:
         bundle.get_action(**{"features": torch.zeros(3, 3)} | at_step(bad))

@@ -1,4 +1,4 @@
-"""Nothing is made on a device that was not asked for: tried where mixing devices is an error."""
+"""The package makes no tensor on an unwanted device, tested where mixing devices is an error."""
 
 import pytest
 import torch

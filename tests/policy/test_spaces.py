@@ -1,4 +1,4 @@
-"""Spaces: every sample of every supported space goes through, and comes back valid."""
+"""Samples of every supported space pass through an adapter and come back valid."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_unsupported_spaces_are_named(
 
 
 @pytest.mark.parametrize("kind", [np.longdouble, complex, object, "M8[s]", str])
-def test_only_numbers_that_pytorch_has_are_features(kind: Any) -> None:
+def test_observations_that_pytorch_cannot_hold_are_named(kind: Any) -> None:
     adapter = SpaceAdapter(spaces.Box(-1, 1, (2,)), spaces.Discrete(2))
     with pytest.raises(TypeError, match="observations: expected real numbers"):
         adapter.features(np.zeros((3, 2)).astype(kind))

@@ -1,4 +1,4 @@
-"""`EpisodicLSTM` where an `nn.LSTM` stood."""
+"""`EpisodicLSTM` in the place of an `nn.LSTM`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_empty_batch_gives_empty_outputs(learned: bool) -> None:
 
 
 @LEARNED
-def test_it_can_be_traced(learned: bool) -> None:
+def test_it_can_be_traced_by_torch_jit(learned: bool) -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True, learn_initial_state=learned)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch calls the tracer deprecated

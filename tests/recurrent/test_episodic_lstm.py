@@ -96,7 +96,7 @@ def test_outputs_and_gradients_equal_those_of_the_loop(case: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("learned", [False, True])
-def test_gradcheck(learned: bool) -> None:
+def test_gradients_pass_gradcheck(learned: bool) -> None:
     torch.manual_seed(0)
     lstm = EpisodicLSTM(2, 3, batch_first=True, learn_initial_state=learned, dtype=torch.float64)
     starts = torch.tensor([[True, False, True, True], [False, False, False, True]])
@@ -177,7 +177,7 @@ def test_bfloat16_autocast_is_within_its_rounding() -> None:
     torch.testing.assert_close(rounded.float(), exact, rtol=0, atol=3e-2)
 
 
-def test_is_nn_lstm_without_starts() -> None:
+def test_without_starts_it_equals_nn_lstm() -> None:
     torch.manual_seed(0)
     ours = EpisodicLSTM(4, 8, 2, bidirectional=True)
     plain = nn.LSTM(4, 8, 2, bidirectional=True)
@@ -187,7 +187,7 @@ def test_is_nn_lstm_without_starts() -> None:
         assert got.equal(expected)
 
 
-def test_time_major_inputs() -> None:
+def test_time_major_inputs_give_the_same_outputs() -> None:
     lstm = EpisodicLSTM(4, 8)
     inputs = torch.randn(6, 2, 4)
     starts = torch.zeros(2, 6, dtype=torch.bool)
@@ -294,7 +294,7 @@ def test_assigned_initial_states_do_not_share_memory() -> None:
 
 
 @pytest.mark.clause("C11")
-def test_loading_something_else_leaves_the_initial_state() -> None:
+def test_loading_other_keys_leaves_the_initial_state() -> None:
     lstm = EpisodicLSTM(4, 8, learn_initial_state=True)
     assert lstm.initial_cell is not None
     nn.init.ones_(lstm.initial_cell)
@@ -334,7 +334,7 @@ def test_hidden_states_of_another_shape_are_refused(shape: tuple[int, ...]) -> N
     ],
     ids=str,
 )
-def test_a_plan_is_made_of_a_bool_matrix(starts: Any) -> None:
+def test_a_plan_rejects_all_but_a_bool_matrix(starts: Any) -> None:
     with pytest.raises(ValueError, match="episode_starts: expected a bool tensor"):
         EpisodePlan(starts)
 
@@ -345,14 +345,14 @@ def test_a_plan_is_made_of_a_bool_matrix(starts: Any) -> None:
     [None, [0], torch.tensor([0.0]), torch.tensor([2]), torch.tensor(0), torch.zeros(0).long()],
     ids=str,
 )
-def test_rows_of_a_plan_are_named_by_an_index(index: Any) -> None:
+def test_rows_of_a_plan_rejects_bad_indices(index: Any) -> None:
     with pytest.raises(ValueError, match=r"index: expected|episode_starts: expected"):
         EpisodePlan(torch.ones(2, 3, dtype=torch.bool)).rows(index)
 
 
 @pytest.mark.clause("C10")
 @pytest.mark.parametrize("hidden", [(torch.zeros(1, 2, 8),), 3, (None, torch.zeros(1, 2, 8))])
-def test_hidden_states_are_pairs_of_tensors(hidden: Any) -> None:
+def test_a_hidden_state_that_is_not_a_pair_of_tensors_is_refused(hidden: Any) -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True)
     with pytest.raises(TypeError, match="hx: expected"):
         lstm(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))

@@ -102,7 +102,7 @@ def test_rollout_and_training_agree_under_autocast(layers: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_what_autocast_leaves_alone_keeps_its_type(
+def test_types_that_autocast_does_not_change_are_kept(
     dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lstm = EpisodicLSTM(4, 8, batch_first=True, dtype=dtype)

@@ -23,7 +23,7 @@ def has_compiler() -> bool:
 
 
 def build() -> Path:
-    """Compile the device unless this very version was, and return the library."""
+    """Compile the device unless this version is built already, and return the library."""
     library = FOLDER / f"strict-{_version()}.so"
     if not library.exists():
         FOLDER.mkdir(exist_ok=True)

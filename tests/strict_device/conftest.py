@@ -1,4 +1,4 @@
-"""What the tests of the device have in common."""
+"""Fixtures that the tests of the device share."""
 
 from pathlib import Path
 

@@ -105,7 +105,7 @@ def dropout(
     p: float,
     train: bool | None,
 ) -> tuple[Tensor, Tensor]:
-    """Return what is left, scaled, and which it is: drawn from the generator of the device."""
+    """Return the scaled rest and its mask, drawn from the generator of the device."""
     if train is False or p == 0:
         return features.clone(), torch.ones_like(features, dtype=torch.bool)
     kept = torch.empty_like(features, dtype=torch.bool).bernoulli_(1 - p)

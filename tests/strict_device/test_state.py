@@ -1,4 +1,4 @@
-"""Files, random numbers and the build: what outlives an operation."""
+"""Files, random numbers and the build of the device."""
 
 import copy
 import io
@@ -79,7 +79,7 @@ def test_generators_draw_for_themselves() -> None:
     assert torch.equal(torch.randn(3, device="strict", generator=other), first)
 
 
-def test_it_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     library = building.build()
     monkeypatch.setattr(building, "_compile", pytest.fail)
     assert building.build() == library

@@ -37,7 +37,7 @@ def run(module: nn.Module, call: Call, inputs: Tensor) -> Outputs:
 
 
 def assert_same(module: nn.Module, call: Call, inputs: Tensor) -> None:
-    """Hold what runs on the device to what runs on the CPU."""
+    """Compare the results on the device with those on the CPU."""
     near = run(module, call, inputs)
     far = run(copy.deepcopy(module).to("strict"), call, inputs.to("strict"))
     assert len(near) == len(far) > len(list(module.parameters()))
@@ -151,7 +151,7 @@ def test_dropout_keeps_the_share_asked_for() -> None:
     assert torch.equal(functional.dropout(ones, 0.25, training=False), ones)
 
 
-def test_results_are_resized() -> None:
+def test_a_result_passed_as_out_is_resized() -> None:
     result = torch.empty(0, device="strict")
     torch.add(torch.ones(3, device="strict"), 1, out=result)
     assert result.tolist() == [2.0, 2.0, 2.0]

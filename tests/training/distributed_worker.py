@@ -67,7 +67,7 @@ def fill(trainer: RecurrentPPO, *, starts: bool = True) -> None:
 
 
 def update(folder: Path) -> None:
-    """Save what an update makes of the parameters, and its losses."""
+    """Save the parameters after an update, and its losses."""
     trainer = make_trainer()
     fill(trainer)
     result = trainer.updater.update(trainer.buffer, 1.0)
@@ -109,10 +109,10 @@ def train(folder: Path) -> None:
 
 
 def let_go(folder: Path) -> None:
-    """Find no tensor that a thread of gloo still holds after a call."""
+    """Require that no thread of gloo holds a tensor after a call."""
     sent: list[weakref.ref[torch.Tensor]] = []
     for name in ("all_reduce", "all_gather"):
-        setattr(dist, name, recorded(getattr(dist, name), sent))
+        setattr(dist, name, record_arguments(getattr(dist, name), sent))
     for _ in range(200):
         distributed.gather_rows(np.zeros((2, 3)))
         distributed.mean_over_processes(torch.zeros(3))
@@ -124,10 +124,10 @@ def let_go(folder: Path) -> None:
     (folder / f"let-go-{rank()}").touch()
 
 
-def recorded(
+def record_arguments(
     collective: Callable[..., None], sent: list[weakref.ref[torch.Tensor]]
 ) -> Callable[..., None]:
-    """Keep what is passed to a collective, without holding it."""
+    """Keep weak references to the arguments of a collective."""
 
     def record(*arguments: Any, **options: Any) -> None:
         for argument in arguments:
@@ -139,7 +139,7 @@ def recorded(
 
 
 def unwrapped(_folder: Path) -> None:
-    """Forget to wrap the network."""
+    """Train without a wrapper around the network."""
     RecurrentPPO(
         make_cartpole_without_velocities(4), LSTMPolicyBundle(2, 2), PPOConfig(num_steps=32)
     )

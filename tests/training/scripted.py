@@ -1,4 +1,4 @@
-"""Environments whose episodes end by a script, and the same as one native vector environment."""
+"""Environments whose episodes end by a script, and a native vector environment of the same kind."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ ACTIONS = gymnasium.spaces.Discrete(2)
 
 
 class End(NamedTuple):
-    """One episode of a script: how long it is, and how it ends."""
+    """The length and the end of one episode of a script."""
 
     length: int
     truncated: bool
@@ -22,7 +22,7 @@ class End(NamedTuple):
 TERMINATED = False
 TRUNCATED = True
 # Consecutive ends of both kinds, and ends at the last step of a rollout of eight steps: with the
-# next step lost after each end, the first script ends there; without, the second one does.
+# step after each end lost, the first script ends there; without, the second script does.
 SCRIPTS = (
     (End(2, TERMINATED), End(3, TRUNCATED), End(1, TRUNCATED), End(1, TERMINATED)),
     (End(3, TRUNCATED), End(1, TERMINATED), End(1, TRUNCATED), End(3, TRUNCATED)),
@@ -35,7 +35,7 @@ def reward(episode: int, time: int) -> float:
 
 
 class Scripted(gymnasium.Env[Any, Any]):
-    """Shows episode and step; its rewards differ at each."""
+    """Shows the episode and the step, with another reward at each step."""
 
     observation_space = OBSERVATIONS
     action_space = ACTIONS
@@ -84,7 +84,7 @@ class NativeScripted(VectorEnv[Any, Any, Any]):
         else:
             self.state[:, 0] = -1
             self._begin(np.ones(self.num_envs, dtype=bool))
-        return self.state, {}  # the array itself: whoever keeps it sees the next step
+        return self.state, {}  # the array itself, which the next step overwrites
 
     def _begin(self, rows: Any) -> None:
         self.state[rows, 0] += 1

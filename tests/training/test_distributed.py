@@ -1,4 +1,4 @@
-"""Two real processes train as one would with the whole batch."""
+"""Two real processes train as one process does with the whole batch."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ WORKER = "tests.training.distributed_worker"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run what the tests look at, once."""
+    """Run the processes once, for all tests."""
     path = tmp_path_factory.mktemp("group")
     group = start_group(WORKER, str(path), "update", "no_start", "train", "let_go")
     output, _ = group.communicate(timeout=120)
@@ -30,13 +30,13 @@ def test_two_processes_update_as_one_does_with_the_whole_batch(folder: Path) -> 
     threads = torch.get_num_threads()
     distributed_worker.update(folder)
     torch.set_num_threads(threads)
-    alone, first, second = (load(folder, f"update-{n}") for n in ("0-of-1", "0-of-2", "1-of-2"))
-    for name, parameter in alone["parameters"].items():
+    single, first, second = (load(folder, f"update-{n}") for n in ("0-of-1", "0-of-2", "1-of-2"))
+    for name, parameter in single["parameters"].items():
         torch.testing.assert_close(first["parameters"][name], parameter, atol=1e-6, rtol=0)
         assert first["parameters"][name].equal(second["parameters"][name])
-    *terms, _ = zip(alone["loss"], first["loss"], strict=True)  # the last is a largest, no mean
-    for own, got in terms:
-        torch.testing.assert_close(got, own, atol=1e-6, rtol=1e-5)
+    *terms, _ = zip(single["loss"], first["loss"], strict=True)  # the last is a maximum
+    for expected, got in terms:
+        torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_a_learned_initial_state_that_no_row_uses_does_not_stop_the_next_update(
@@ -46,7 +46,7 @@ def test_a_learned_initial_state_that_no_row_uses_does_not_stop_the_next_update(
     assert (folder / "done-1").exists()
 
 
-def test_policy_and_statistics_are_the_same_in_every_process_and_experience_is_not(
+def test_every_process_has_the_same_policy_and_statistics_and_its_own_experience(
     folder: Path,
 ) -> None:
     first = load(folder, "train-0")

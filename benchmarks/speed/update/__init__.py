@@ -1,4 +1,4 @@
-"""A whole PPO update, by one method a file."""
+"""A whole PPO update, with one file for each method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is trained on, in every autoreset mode, against one scalar environment and plain floats."""
+"""Training data in every autoreset mode, against one scalar environment and plain floats."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -20,7 +20,7 @@ DECAY = 0.8
 
 
 class RealStep(NamedTuple):
-    """One step of an environment that is stepped alone."""
+    """One step of a single environment."""
 
     observation: list[float]
     start: bool
@@ -40,7 +40,7 @@ def make_bundle() -> LSTMPolicyBundle:
 
 
 def play_alone(script: Any, bundle: LSTMPolicyBundle) -> Iterator[RealStep]:
-    """Step one environment, resetting by hand, with the values along its way."""
+    """Step one environment, resetting by hand, and estimate the values along its way."""
 
     def see(observation: Any, hidden: HiddenState) -> tuple[float, HiddenState]:
         result = bundle.get_action(torch.tensor(observation)[None], hidden=hidden)
@@ -63,8 +63,8 @@ def play_alone(script: Any, bundle: LSTMPolicyBundle) -> Iterator[RealStep]:
             start = False
 
 
-def advantages(steps: list[RealStep]) -> list[float]:
-    """Generalized advantages of the real steps of one rollout, by the recursion, in floats."""
+def compute_advantages(steps: list[RealStep]) -> list[float]:
+    """Compute the generalized advantages of the real steps of one rollout, in floats."""
     found: list[float] = []
     later = 0.0
     for step in reversed(steps):
@@ -75,7 +75,7 @@ def advantages(steps: list[RealStep]) -> list[float]:
     return found
 
 
-def rollouts_of(script: Any, bundle: LSTMPolicyBundle, mode: AutoresetMode) -> Any:
+def cut_into_rollouts(script: Any, bundle: LSTMPolicyBundle, mode: AutoresetMode) -> Any:
     """Cut the steps into rollouts, as lists of steps; None where a step only resets."""
     columns: list[RealStep | None] = []
     for step in play_alone(script, bundle):
@@ -100,7 +100,9 @@ def make_trainer(kind: str, mode: AutoresetMode, bundle: LSTMPolicyBundle) -> Re
     return RecurrentPPO(make_vector(kind, mode), bundle, config)
 
 
-def collected(kind: str, mode: AutoresetMode, bundle: LSTMPolicyBundle) -> list[RolloutBatch]:
+def collect_rollouts(
+    kind: str, mode: AutoresetMode, bundle: LSTMPolicyBundle
+) -> list[RolloutBatch]:
     """Collect rollouts, one row for each environment."""
     trainer = make_trainer(kind, mode, bundle)
     batches: list[RolloutBatch] = []
@@ -116,9 +118,9 @@ def collected(kind: str, mode: AutoresetMode, bundle: LSTMPolicyBundle) -> list[
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
 def test_training_sees_what_a_scalar_environment_shows(mode: AutoresetMode, kind: str) -> None:
     bundle = make_bundle()
-    batches = collected(kind, mode, bundle)
+    batches = collect_rollouts(kind, mode, bundle)
     for row, script in enumerate(SCRIPTS):
-        expected = rollouts_of(script, bundle, mode)
+        expected = cut_into_rollouts(script, bundle, mode)
         for batch, columns in zip(batches, expected, strict=True):
             compare(batch, row, columns)
 
@@ -132,14 +134,14 @@ def compare(batch: RolloutBatch, row: int, columns: list[RealStep | None]) -> No
     assert starts[row, valid].tolist() == [step.start for step in steps]
     values = [step.value for step in steps]
     np.testing.assert_allclose(batch.value[row, valid], values, atol=1e-5)
-    expected = np.array(advantages(steps))
+    expected = np.array(compute_advantages(steps))
     np.testing.assert_allclose(batch.advantages[row, valid], expected, atol=1e-5)
     np.testing.assert_allclose(batch.returns[row, valid], expected + values, atol=1e-5)
 
 
 def test_the_scripts_end_episodes_at_the_last_step_of_a_rollout() -> None:
     for mode in AutoresetMode:
-        rollouts = [rollouts_of(script, make_bundle(), mode) for script in SCRIPTS]
+        rollouts = [cut_into_rollouts(script, make_bundle(), mode) for script in SCRIPTS]
         last = [columns[-1] for columns in chain.from_iterable(rollouts)]
         assert any(step is not None and step.ended and step.terminated for step in last)
         assert any(step is not None and step.ended and not step.terminated for step in last)
@@ -156,7 +158,7 @@ def test_episodes_have_their_own_returns_and_lengths(mode: AutoresetMode) -> Non
         trainer.collector.collect()
     for script in SCRIPTS:
         rewards: list[float] = []
-        for step in filter(None, chain.from_iterable(rollouts_of(script, bundle, mode))):
+        for step in filter(None, chain.from_iterable(cut_into_rollouts(script, bundle, mode))):
             rewards.append(step.reward)
             if step.ended:
                 returns.append(sum(rewards))

@@ -1,4 +1,4 @@
-"""The autoreset mode that is declared, or assumed, against what the environments do."""
+"""Declared and assumed autoreset modes against the behaviour of the environments."""
 
 import warnings
 from typing import Any
@@ -100,7 +100,7 @@ def test_a_reset_in_the_same_step_that_is_declared_otherwise_is_refused_or_doubt
         play(envs)
 
 
-def test_an_undeclared_mode_is_warned_of_once_and_trained_on() -> None:
+def test_an_undeclared_mode_warns_once_and_trains() -> None:
     with pytest.warns(UserWarning, match=UNDECLARED) as caught:
         stepper = EnvironmentStepper(Silent(AutoresetMode.NEXT_STEP))
     assert len(caught) == 1

@@ -1,4 +1,4 @@
-"""No rollout goes on where one was cut off, or where somebody else has moved the environments."""
+"""A rollout does not continue after an interruption, or after somebody moved the environments."""
 
 import copy
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def evaluate(trainer: RecurrentPPO) -> None:
 
 
 def require_right_starts(trainer: RecurrentPPO) -> None:
-    """Require that the episodes of the last rollout start where the environments show it."""
+    """Require that the episodes of the last rollout start where the environments start them."""
     (batch,) = trainer.buffer.sequences()
     starts = batch.plan.episode_starts
     time = batch.features[..., 1]
@@ -70,8 +70,8 @@ def require_right_starts(trainer: RecurrentPPO) -> None:
     assert starts[batch.valid].tolist() == (time[batch.valid] == 0).tolist()
 
 
-def whole_returns() -> set[float]:
-    """Return what the episodes of the scripts bring."""
+def compute_whole_returns() -> set[float]:
+    """Sum the rewards of each whole episode of the scripts."""
     return {
         round(sum(reward(episode, time + 1) for time in range(end.length)), 6)
         for script in SCRIPTS
@@ -94,7 +94,7 @@ def test_environments_that_somebody_else_moved_are_refused(
     next(trainer.train())
     require_right_starts(trainer)
     returns = trainer.collector.episodes._last_returns
-    assert {round(value, 6) for value in returns} <= whole_returns()
+    assert {round(value, 6) for value in returns} <= compute_whole_returns()
 
 
 def test_environments_moved_through_another_wrapper_are_refused() -> None:
@@ -146,7 +146,7 @@ def test_training_again_after_a_refused_step_begins_new_episodes(
     next(trainer.train())
     require_right_starts(trainer)
     returns = trainer.collector.episodes._last_returns
-    assert {round(value, 6) for value in returns} <= whole_returns()
+    assert {round(value, 6) for value in returns} <= compute_whole_returns()
 
 
 class Interrupted(NativeScripted):
@@ -170,7 +170,7 @@ def test_training_again_after_an_interrupt_begins_new_episodes() -> None:
     require_right_starts(trainer)
 
 
-def test_a_training_that_is_left_and_taken_up_goes_on_where_it_was() -> None:
+def test_a_training_that_is_left_and_taken_up_continues_where_it_was() -> None:
     whole, parts = (make_trainer(make_envs(num_envs=3)) for _ in range(2))
     reports = list(whole.train())
     assert [next(parts.train()) for _ in reports] == reports

@@ -12,10 +12,8 @@ from tamiyo_rl.training.envs.make import DEFAULT_TASK
 
 
 def test_default_task_shows_positions_and_hides_velocities() -> None:
-    envs = make_cartpole_without_velocities(4)
-    full = gymnasium.make_vec("CartPole-v1", num_envs=4)
-    shown = envs.reset(seed=3)[0]
-    whole = full.reset(seed=3)[0]
+    envs, full = make_cartpole_without_velocities(4), gymnasium.make_vec("CartPole-v1", num_envs=4)
+    shown, whole = envs.reset(seed=3)[0], full.reset(seed=3)[0]
     np.testing.assert_array_equal(shown, whole[:, [0, 2]])
     assert envs.single_observation_space.shape == (2,)
     assert envs.observation_space.contains(shown)
@@ -26,18 +24,15 @@ def test_the_default_task_has_an_id_a_limit_and_a_threshold() -> None:
     assert envs.spec is not None
     assert (envs.spec.id, envs.spec.reward_threshold) == (DEFAULT_TASK, 475.0)
     assert envs.num_envs == 3
-    assert make_envs(max_episode_steps=7).unwrapped.max_episode_steps == 7  # type: ignore[attr-defined]  # of this environment alone
+    assert make_envs(max_episode_steps=7).unwrapped.max_episode_steps == 7  # type: ignore[attr-defined]  # only this environment has it
 
 
 def test_one_environment_of_the_default_task_is_the_same_task() -> None:
-    single = gymnasium.make(DEFAULT_TASK)
-    full = gymnasium.make("CartPole-v1")
-    shown = single.reset(seed=3)[0]
-    whole = full.reset(seed=3)[0]
+    single, full = gymnasium.make(DEFAULT_TASK), gymnasium.make("CartPole-v1")
+    shown, whole = single.reset(seed=3)[0], full.reset(seed=3)[0]
     for _ in range(5):
         np.testing.assert_array_equal(shown, whole[[0, 2]])
-        shown = single.step(1)[0]
-        whole = full.step(1)[0]
+        shown, whole = single.step(1)[0], full.step(1)[0]
     assert single.spec is not None
     assert single.spec.max_episode_steps == 500
 
@@ -45,7 +40,9 @@ def test_one_environment_of_the_default_task_is_the_same_task() -> None:
 @pytest.mark.parametrize(
     ("vectorization", "kind"), [("sync", SyncVectorEnv), ("async", AsyncVectorEnv)]
 )
-def test_vectorization_is_chosen(vectorization: Any, kind: type[Any]) -> None:
+def test_vectorization_chooses_the_class_of_the_environments(
+    vectorization: Any, kind: type[Any]
+) -> None:
     envs = make_envs(DEFAULT_TASK, 2, vectorization=vectorization)
     assert isinstance(envs.unwrapped, kind)
     assert envs.reset(seed=0)[0].shape == (2, 2)
@@ -66,7 +63,9 @@ def test_vectorization_is_chosen(vectorization: Any, kind: type[Any]) -> None:
         ("Pendulum-v1", {}, "action_space: expected Discrete"),
     ],
 )
-def test_what_cannot_be_made_is_named(env_id: str, settings: Any, reason: str) -> None:
+def test_environments_that_cannot_be_made_are_named(
+    env_id: str, settings: Any, reason: str
+) -> None:
     with pytest.raises(ValueError, match=f"(?s)^env_id: expected.*got '{env_id}'.*{reason}"):
         make_envs(env_id, 2, **settings)
 

@@ -1,4 +1,4 @@
-"""Masks of the environment reach the policy, the buffer, the training and the evaluation."""
+"""Masks of the environment reach the policy, the buffer, training and evaluation."""
 
 from typing import Any
 

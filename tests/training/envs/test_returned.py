@@ -1,4 +1,4 @@
-"""What a vector environment of one's own returns is converted, or refused by its own name."""
+"""Returns of a custom vector environment are converted, or refused by the name of the value."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ STEP = "observations", "rewards", "terminated", "truncated", "info"
 
 
 class Changed(NativeScripted):
-    """Returns something else in the place of one item of each step."""
+    """Replaces one item of the result of each step."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Changed(NativeScripted):
 
 
 def play(envs: Any, steps: int = 12) -> list[list[Any]]:
-    """Step, and return what came, as lists."""
+    """Step, and return the results as lists."""
     stepper = EnvironmentStepper(envs)
     stepper.reset(seed=0)
     played = [stepper.step(LEFT) for _ in range(steps)]
@@ -119,7 +119,7 @@ BAD: list[tuple[str, Callable[[Any], Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "change", "message"), BAD, ids=range(len(BAD)))
-def test_what_cannot_be_read_is_named(
+def test_a_returned_value_that_cannot_be_read_is_named(
     name: str, change: Callable[[Any], Any], message: str
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{name}: expected {message}"):
@@ -164,7 +164,7 @@ def test_a_final_observation_that_cannot_be_read_is_named(
 
 
 class Batched(VectorEnv[Any, Any, Any]):
-    """Truncates each episode at its second step, and batches the parts of what it shows."""
+    """Truncates each episode at its second step, and batches the parts of its observations."""
 
     single_observation_space = gymnasium.spaces.Dict(
         room=gymnasium.spaces.Discrete(9),

@@ -119,7 +119,7 @@ def test_gradient_norms_are_those_of_each_part() -> None:
     assert norms.mean() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_part_without_a_gradient_counts_nothing() -> None:
+def test_a_part_without_a_gradient_has_a_norm_of_zero() -> None:
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=4, learn_initial_hidden=True)
     norms = GradientNorms(bundle)
     bundle.forward(torch.randn(1, 3, 2)).value.sum().backward()

@@ -73,8 +73,7 @@ def test_nothing_changes_whatever_part_fails(damage: Damage) -> None:
     def make() -> Any:
         return make_envs("CartPole-v1", 4, vectorization="sync")
 
-    trainer = begun(make(), 2)
-    state = everything(begun(make(), 3))
+    trainer, state = begun(make(), 2), everything(begun(make(), 3))
     damage(state)
     before = everything(trainer)
     with pytest.raises(ValueError, match=": expected"):
@@ -115,8 +114,7 @@ class Stubborn(gymnasium.Env[Any, Any]):
 
     observation_space = gymnasium.spaces.Box(0, 1, (1,))
     action_space = gymnasium.spaces.Discrete(2)
-    time = 0
-    refuses = False
+    time, refuses = 0, False
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         self.time = 0
@@ -130,8 +128,7 @@ class Stubborn(gymnasium.Env[Any, Any]):
         return self.time
 
     def set_state(self, state: int) -> None:
-        refuses = self.refuses
-        self.refuses = False
+        refuses, self.refuses = self.refuses, False
         if refuses:
             raise RuntimeError("it refuses")
         self.time = state

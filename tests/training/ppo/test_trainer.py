@@ -1,4 +1,4 @@
-"""The trainer: what it stores, what it learns, what it refuses."""
+"""The trainer: its rollouts, its learning and its errors."""
 
 import math
 from typing import Any
@@ -38,7 +38,7 @@ def test_first_ratio_is_one_in_every_update() -> None:
 
 
 @pytest.mark.clause("C12")
-def test_same_seed_same_training() -> None:
+def test_the_same_seed_gives_the_same_training() -> None:
     first, second = (list(make_trainer().train())[-1] for _ in range(2))
     assert first == second
 

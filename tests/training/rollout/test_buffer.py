@@ -73,7 +73,7 @@ def test_sequences_reproduce_the_rollout(length: int, masked: bool) -> None:
 
 
 @pytest.mark.parametrize("phase", ["built", "filled", "sampled"])
-def test_what_comes_out_is_ordinary_whatever_ran_under_inference_mode(phase: str) -> None:
+def test_batches_are_ordinary_tensors_even_under_inference_mode(phase: str) -> None:
     bundle = make_bundle()
     with torch.inference_mode(mode=phase == "built"):
         buffer = RolloutBuffer(bundle, ENVS, STEPS, sequence_length=4)
@@ -146,7 +146,7 @@ def test_epochs_are_what_as_many_calls_give() -> None:
     assert not torch.cat(together[:3]).equal(torch.cat(together[3:]))
 
 
-def test_misuse_is_named() -> None:
+def test_misuse_of_the_buffer_is_named() -> None:
     bundle = make_bundle()
     with pytest.raises(ValueError, match="sequence_length: expected a divisor of num_steps=12"):
         RolloutBuffer(bundle, ENVS, STEPS, sequence_length=5)

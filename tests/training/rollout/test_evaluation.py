@@ -1,4 +1,4 @@
-"""The evaluation: every episode is whole, however many environments play them."""
+"""The evaluation plays whole episodes, with any number of environments."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def test_the_memory_of_an_episode_ends_with_it() -> None:
         forward.append(args)
         return step(*args, **kwargs)
 
-    bundle.get_action = get_action  # type: ignore[method-assign]  # what the policy is told is looked at
+    bundle.get_action = get_action  # type: ignore[method-assign]  # the test records what the policy gets
     envs = SyncVectorEnv([Counting], autoreset_mode=AutoresetMode.SAME_STEP)
     evaluate_policy(bundle, envs, FeatureNormalizer(2), episodes=3)
     assert [first for (first,) in starts] == [True, True, False, True, False, False]

@@ -25,7 +25,7 @@ def advantage_by_definition(start: int, row: list[list[Any]], gamma: float, deca
 
 @given(seed=st.integers(0, 10_000), gamma=st.floats(0, 1), decay=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_equals_its_definition(seed: int, gamma: float, decay: float) -> None:
+def test_advantages_equal_their_definition(seed: int, gamma: float, decay: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     floats = [torch.randn(2, 9, generator=generator, dtype=torch.float64) for _ in range(3)]
     flags = [torch.rand(2, 9, generator=generator) < 0.2 for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Numbers that hold: NaN stops at once, half precision trains, normalisation can be left out."""
+"""NaN stops a training at once, half precision trains, and normalisation can be left out."""
 
 import math
 import re
@@ -85,13 +85,13 @@ def test_the_environment_and_the_step_are_named_and_nothing_is_half_done(
     assert snapshot(trainer) == before
 
 
-def test_a_training_stops_at_a_reward_that_is_no_number() -> None:
+def test_a_training_stops_at_a_reward_that_is_not_a_number() -> None:
     trainer = make_trainer(Faulty("rewards", math.nan, AutoresetMode.NEXT_STEP))
     with pytest.raises(ValueError, match="rewards: expected finite numbers of float32, got nan"):
         next(trainer.train())
 
 
-def test_an_evaluation_stops_at_an_observation_that_is_no_number() -> None:
+def test_an_evaluation_stops_at_an_observation_that_is_not_a_number() -> None:
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=8)
     envs = Faulty("observations", math.nan, AutoresetMode.NEXT_STEP)
     with pytest.raises(
@@ -187,7 +187,9 @@ def test_a_state_that_does_not_fit_changes_nothing(name: str, value: Any) -> Non
 
 
 @pytest.mark.parametrize("value", [-1e155, 1e39, np.inf, np.nan])
-def test_what_would_overflow_the_statistics_is_refused_and_not_taken_in(value: float) -> None:
+def test_numbers_that_would_overflow_the_statistics_are_refused_and_not_counted(
+    value: float,
+) -> None:
     scaler = RewardScaler(3, 0.9)
     normalizer = FeatureNormalizer(2)
     never = np.zeros(3, dtype=bool)

@@ -174,8 +174,7 @@ def test_a_checkpoint_of_another_training_changes_nothing(
     begun = make_trainer(make_envs(num_envs=4))
     train(begun, 2)
     path = save_checkpoint(tmp_path, begun)
-    trainer = other()
-    untouched = other()
+    trainer, untouched = other(), other()
     with pytest.raises(ValueError, match=f"(?s){path.name}: expected a checkpoint.*{message}"):
         load_checkpoint(path, trainer)
     assert trainer.steps == 0
@@ -209,8 +208,7 @@ def test_another_file_is_refused_and_executes_nothing(
 
 def test_every_flipped_bit_that_matters_is_noticed(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, _begun())
-    whole = path.read_bytes()
-    content = read_checkpoint(path)
+    whole, content = path.read_bytes(), read_checkpoint(path)
     generator = torch.Generator().manual_seed(0)
     noticed = 0
     for place in torch.randint(len(whole), (200,), generator=generator).tolist():

@@ -1,4 +1,4 @@
-"""The log of a run: what can be read of it stays."""
+"""The log of a run keeps every line that can be read."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -36,7 +36,7 @@ def test_a_whole_log_needs_no_repair(path: Path) -> None:
     assert [row[STEPS] for row in read_log(str(path))] == [32, 64, 96]
 
 
-def test_a_line_that_was_cut_off_is_no_damage(path: Path) -> None:
+def test_a_line_that_was_cut_off_is_not_damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
     with TrainingLog(path, after=96) as log:
         assert log.repaired is None

@@ -1,4 +1,4 @@
-"""Saved policies: whole or not at all, and nothing in them is executed."""
+"""Saved policies are loaded whole or not at all, and nothing in them is executed."""
 
 import pickle
 from pathlib import Path
@@ -27,7 +27,7 @@ def make_policy() -> SavedPolicy:
 
 
 @pytest.mark.clause("C11")
-def test_round_trip(tmp_path: Path) -> None:
+def test_a_saved_policy_is_loaded_as_it_was(tmp_path: Path) -> None:
     policy = make_policy()
     save_policy(tmp_path / "new" / "policy.pt", *policy)
     loaded = load_policy(tmp_path / "new" / "policy.pt", encoder=torch.nn.Linear(3, 5))
