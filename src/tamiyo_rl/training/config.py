@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -78,6 +79,18 @@ class PPOConfig:
     consistency_tolerance: float | None = None
     autocast: bool = False
     seed: int = 0
+
+    def __new__(cls, *_: Any, **settings: Any) -> Self:
+        """Refuse a setting that does not exist, and name the closest one that does."""
+        known = [field.name for field in fields(cls)]
+        for name in settings:
+            if name not in known:
+                close = get_close_matches(name, known, n=1) or known
+                raise TypeError(
+                    f"{name}: expected a setting of PPOConfig, such as {close[0]}, got a name "
+                    "that is not one."
+                )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse settings with which training cannot run."""

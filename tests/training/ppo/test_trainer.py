@@ -172,3 +172,14 @@ def test_the_tolerance_of_the_settings_is_the_one_that_is_used() -> None:
     next(RecurrentPPO(envs, IgnoresResets(2, 2), config).train())
     with pytest.raises(ValueError, match="consistency_tolerance: expected a number positive"):
         PPOConfig(consistency_tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "closest"),
+    [("n_steps", "num_steps"), ("gae_lamda", "gae_lambda"), ("x", "total_steps")],
+)
+def test_a_setting_that_does_not_exist_is_named_beside_the_closest(
+    given: str, closest: str
+) -> None:
+    with pytest.raises(TypeError, match=f"^{given}: expected a setting .* such as {closest},"):
+        PPOConfig(**dict[str, Any]({given: 1}))
