@@ -213,7 +213,7 @@ def test_example_of_clause_holds(clause: str) -> None:
     ENFORCEMENT,
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_example_fails_without_what_enforces_its_clause(
+def test_an_example_fails_without_the_code_that_enforces_its_clause(
     clause: str, enforcer: str, take_away: Patch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = ENFORCERS[clause, enforcer]

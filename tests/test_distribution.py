@@ -68,7 +68,7 @@ def test_readme_runs_in_an_empty_environment(root: Path, wheel: Path, tmp_path: 
     run([python, "-m", "pip", "install", "--quiet", *pins, str(wheel)], tmp_path)
     example = read_blocks(root / "README.md")[0]
     (tmp_path / "example.py").write_text(example.source, "utf-8")
-    # PyTorch itself warns when it is imported where there is no NumPy.
+    # PyTorch itself warns when it is imported without NumPy.
     warnings = ["-W", "error", "-W", "ignore:Failed to initialize NumPy:UserWarning"]
     printed = run([python, *warnings, "example.py"], tmp_path)
     assert example.output is not None

@@ -203,7 +203,7 @@ def test_an_optimizer_may_hold_a_parameter_as_another_class_but_not_in_another_s
         assert audit_gradients(terms, model, optimizer=optimizer).unoptimized == unoptimized
 
 
-def test_backward_names_what_got_no_gradient() -> None:
+def test_backward_names_parameters_without_a_gradient() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     model[1](model[0](torch.ones(3, 2)).detach()).mean().backward()
     assert audit_backward(model).unreached == ("0.weight", "0.bias")

@@ -145,7 +145,7 @@ def is_leaked(leaf: Any) -> bool:
 
 @given(value=nestings())
 @stable(200)
-def test_guard_replaces_what_is_leaked_and_nothing_else(value: Any) -> None:
+def test_the_guard_replaces_leaked_tensors_and_nothing_else(value: Any) -> None:
     check_guard(value)
 
 
@@ -257,7 +257,7 @@ def test_neither_a_name_nor_a_class_is_audited() -> None:
 @pytest.mark.parametrize(
     "method", [staticmethod(print), classmethod(print), property(print), max, torch.add, nn.Linear]
 )
-def test_what_has_no_named_arguments_is_not_guarded(method: Any) -> None:
+def test_a_callable_without_named_arguments_is_not_guarded(method: Any) -> None:
     with pytest.raises(TypeError, match="method: expected a function whose arguments have names"):
         guard_training_inputs(method)
 

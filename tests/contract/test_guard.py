@@ -165,7 +165,7 @@ def test_a_frozen_bundle_whose_features_train_warns() -> None:
 
 
 @pytest.mark.parametrize("part", ["core", "policy_head", "value_head"])
-def test_training_one_part_alone_works(part: str) -> None:
+def test_training_only_one_part_works(part: str) -> None:
     bundle = make_bundle()
     arguments = make_arguments()
     for name, parameter in bundle.named_parameters():
@@ -356,7 +356,7 @@ def test_a_default_is_an_argument() -> None:
         run(torch.nn.Linear(2, 2))
 
 
-def test_what_a_method_writes_to_self_is_kept() -> None:
+def test_writes_of_a_method_to_self_are_kept() -> None:
     @dataclass
     class Trainer:
         policy: torch.nn.Module

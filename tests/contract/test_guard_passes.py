@@ -183,7 +183,7 @@ def test_a_proxy_of_a_module_is_asked_for_its_parameters() -> None:
     with torch.inference_mode():
         layer = nn.Linear(2, 2)
     with pytest.raises(ContractError, match="cannot be trained:\n  weight, bias"):
-        run(weakref.proxy(layer), torch.zeros(2))  # type: ignore[arg-type]  # a proxy is no module to mypy
+        run(weakref.proxy(layer), torch.zeros(2))  # type: ignore[arg-type]  # to mypy a proxy is not a module
 
 
 def test_the_fields_beside_a_field_that_raises_are_searched() -> None:
@@ -221,7 +221,7 @@ GUARDED: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("kind", GUARDED)
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])  # noqa: S301 - our own bytes
-def test_a_copy_of_what_is_guarded_computes_with_its_own_weights(
+def test_a_copy_of_a_guarded_object_computes_with_its_own_weights(
     kind: str, copied: Callable[[Any], Any]
 ) -> None:
     original = Holder(GUARDED[kind])

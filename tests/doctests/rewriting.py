@@ -21,7 +21,7 @@ class Edit(NamedTuple):
 
 
 class Rewriter:
-    """Collects the outputs of a run, and writes them when no position is needed any more."""
+    """Collects the outputs of a run, and writes them once no position in a file is needed."""
 
     def __init__(self) -> None:
         self._edits: dict[Path, dict[int, Edit]] = {}

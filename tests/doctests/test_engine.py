@@ -277,7 +277,7 @@ def test_unknown_device_fails_the_run(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("has_cuda", "expected"), [(True, ["cpu", "cuda"]), (False, ["cpu"])])
-def test_auto_takes_what_is_there(
+def test_auto_takes_every_device_that_is_there(
     monkeypatch: pytest.MonkeyPatch, *, has_cuda: bool, expected: list[str]
 ) -> None:
     monkeypatch.setitem(devices.IS_AVAILABLE, "cuda", lambda: has_cuda)

@@ -309,12 +309,15 @@ def _patterns(untouched: Iterable[str]) -> list[str]:
 
 
 def _may_have_had_gradient(parameter: torch.Tensor, kinds: set[type]) -> bool:
-    """Tell whether a hook may have taken the gradient, or sharding may keep it elsewhere."""
+    """Tell whether a hook may have taken the gradient, or sharding may keep it elsewhere.
+
+    A shard has no gradient if other parameters of its class have one.
+    """
     if parameter._post_accumulate_grad_hooks:
         return True
     kind = type(parameter)
     is_shard = kind is not torch.Tensor and not issubclass(kind, torch.nn.Parameter)
-    return is_shard and kind not in kinds  # if others of its kind have a gradient, it never had one
+    return is_shard and kind not in kinds
 
 
 def _is_zero(grad: torch.Tensor) -> bool:

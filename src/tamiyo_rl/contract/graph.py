@@ -1,4 +1,4 @@
-"""The autograd graph behind a tensor: the leaves it names, and whether it can hide others."""
+"""The autograd graph behind a tensor: the leaves it names, and whether it can hide other leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 
 @dataclass(frozen=True)
 class Graph:
-    """What a walk over a graph finds.
+    """The result of a walk over a graph.
 
     Attributes:
         leaves: The tensors that `backward()` would give a gradient, by id.

@@ -37,7 +37,7 @@ _MOST_ARGUMENTS = 8  # that a note tells
 
 @dataclass(frozen=True)
 class _Travel:
-    """Where a tensor was made, and the views since; text only, so it keeps nothing alive."""
+    """The making of a tensor and the views since, as text only, so that nothing is kept alive."""
 
     made: str
     first: tuple[str, ...] = ()
@@ -174,9 +174,8 @@ class _Tracer(TorchFunctionMode):
     ) -> _Travel:
         step = f"by {_name(func)}() at {_caller()}"
         if func is torch.Tensor.__deepcopy__:
-            arguments = {
-                "[0]": arguments["[0]"]
-            }  # the other argument is a memo, which holds the copy now
+            # The other argument is a memo, which holds the copy now.
+            arguments = {"[0]": arguments["[0]"]}
         for _, source in _inference_tensors(arguments):
             if source is tensor:
                 return self.travel_of(source)

@@ -275,7 +275,7 @@ def _environment_actions(space: gymnasium.Space[Any], by_head: Mapping[str, NDAr
     if isinstance(space, spaces.MultiDiscrete):
         stacked = np.stack([by_head[str(i)] for i in range(space.nvec.size)], axis=-1)
         return (stacked.reshape(-1, *space.nvec.shape) + space.start).astype(space.dtype)
-    assert isinstance(space, spaces.Dict)  # noqa: S101 - the constructor has refused all others
+    assert isinstance(space, spaces.Dict)  # noqa: S101 - the constructor refuses other spaces
     return {
         key: _environment_actions(
             sub, {name: by_head[_head(key, name)] for name in _action_dims(sub, key)}

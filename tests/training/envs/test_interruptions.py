@@ -118,7 +118,7 @@ def test_a_copy_of_the_environments_may_be_moved() -> None:
     assert reports[0] == reports[1]
 
 
-def test_what_is_asked_of_the_environments_stays_the_same() -> None:
+def test_a_stepper_leaves_documentation_and_results_of_the_environments_unchanged() -> None:
     envs = make_envs(num_envs=3)
     plain = make_envs(num_envs=3)
     EnvironmentStepper(envs)

@@ -135,7 +135,7 @@ def test_each_row_comes_once_in_an_order_that_the_generator_decides() -> None:
     assert len({tuple(row.flatten().tolist()) for row in orders[0]}) == 9
 
 
-def test_epochs_are_what_as_many_calls_give() -> None:
+def test_epochs_give_the_minibatches_of_as_many_calls() -> None:
     bundle = make_bundle()
     buffer = RolloutBuffer(bundle, ENVS, STEPS, sequence_length=4)
     fill(bundle, buffer)
