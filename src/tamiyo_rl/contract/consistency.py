@@ -72,10 +72,12 @@ def check_consistency(
 
         torch.manual_seed(0)
         bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
-        features, starts = torch.randn(8, 6, 4), torch.zeros(8, 6, dtype=torch.bool)
+        features = torch.randn(8, 6, 4)
+        starts = torch.zeros(8, 6, dtype=torch.bool)
         starts[:, 0] = starts[:, 3] = True
 
-        hidden, steps = bundle.initial_hidden(8), []
+        hidden = bundle.initial_hidden(8)
+        steps = []
         for t in range(6):
             step = bundle.get_action(features[:, t], hidden=hidden, episode_starts=starts[:, t])
             hidden = step.hidden

@@ -51,7 +51,8 @@ class InferenceTensorWarning(UserWarning):
 
         warnings.filterwarnings("error", category=InferenceTensorWarning)
         bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
-        features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+        features = torch.zeros(1, 3, 4)
+        actions = {"action": torch.zeros(1, 3, dtype=torch.long)}
         try:
             bundle.evaluate_actions(features, actions, hidden=bundle.initial_hidden())
         except InferenceTensorWarning as error:
@@ -81,7 +82,8 @@ class MissingHiddenWarning(UserWarning):
         from tamiyo_rl import LSTMPolicyBundle, MissingHiddenWarning
 
         bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
-        features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+        features = torch.zeros(1, 3, 4)
+        actions = {"action": torch.zeros(1, 3, dtype=torch.long)}
         starts = torch.tensor([[False, False, True]])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -109,7 +111,8 @@ class ContractError(RuntimeError):
 
         with torch.inference_mode():
             bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
-        features, actions = torch.zeros(1, 3, 4), {"action": torch.zeros(1, 3, dtype=torch.long)}
+        features = torch.zeros(1, 3, 4)
+        actions = {"action": torch.zeros(1, 3, dtype=torch.long)}
         try:
             bundle.evaluate_actions(features, actions)
         except ContractError as error:
@@ -291,7 +294,8 @@ class _GuardedObject(functools.partial[R]):
 
 
 def _guarded(method: Callable[P, R], *, differentiable_outputs: bool) -> Callable[P, R]:
-    signature, name = _signature(method), _name(method)
+    signature = _signature(method)
+    name = _name(method)
     is_ours = str(getattr(method, "__module__", "")).startswith(OUR_POLICIES)
     holder = getattr(method, "__self__", method)  # of a bound method; a module is its own
     defaults = (p.default for p in signature.parameters.values() if p.default is not p.empty)

@@ -155,7 +155,8 @@ class EpisodePlan:
             from tamiyo_rl import EpisodePlan, EpisodicLSTM
 
             lstm = EpisodicLSTM(input_size=4, hidden_size=8, batch_first=True)
-            inputs, starts = torch.randn(6, 9, 4), torch.rand(6, 9) < 0.3
+            inputs = torch.randn(6, 9, 4)
+            starts = torch.rand(6, 9) < 0.3
             parts = torch.randperm(6).split(2)
             plans = EpisodePlan(starts).split(parts)
             for rows, plan in zip(parts, plans):
