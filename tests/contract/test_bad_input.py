@@ -25,6 +25,7 @@ from tamiyo_rl import (
     trace_crossings,
 )
 from tamiyo_rl.contract import mark_origin, origin_of
+from tests.contract.leaks import make_leaked
 from tests.strategies import (
     each_change,
     junk,
@@ -151,17 +152,12 @@ def test_the_guard_replaces_leaked_tensors_and_nothing_else(value: Any) -> None:
 
 @pytest.mark.parametrize("kind", MAPPINGS)
 def test_each_mapping_keeps_its_type(kind: Callable[[dict[str, Any]], Any]) -> None:
-    check_guard(kind({"a": leaked(), "b": [kind({"c": leaked()})]}))
+    check_guard(kind({"a": make_leaked(2), "b": [kind({"c": make_leaked(2)})]}))
 
 
 @pytest.mark.parametrize("kind", PAIRS)
 def test_each_pair_keeps_its_type(kind: Callable[[Any, Any], Any]) -> None:
-    check_guard(kind(leaked(), kind(1, leaked())))
-
-
-def leaked() -> torch.Tensor:
-    with torch.inference_mode():
-        return torch.zeros(2)
+    check_guard(kind(make_leaked(2), kind(1, make_leaked(2))))
 
 
 def check_guard(value: Any) -> None:

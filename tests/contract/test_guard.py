@@ -20,6 +20,7 @@ from tamiyo_rl import (
     LSTMPolicyBundle,
     guard_training_inputs,
 )
+from tests.contract.leaks import make_leaked
 
 pytestmark = pytest.mark.clause("C4", "C8")
 
@@ -203,8 +204,7 @@ def test_a_decorated_function_keeps_its_name_and_its_own_errors() -> None:
         return policy(sum(inputs) + sum(more.values()))  # type: ignore[no-any-return]  # the call of a module is untyped
 
     layer = torch.nn.Linear(2, 2)
-    with torch.inference_mode():
-        leaked = torch.zeros(2)
+    leaked = make_leaked(2)
     assert scale.__name__ == "scale"
     with pytest.warns(InferenceTensorWarning, match=r'inputs\[1\], more\["b"\]'):
         scale(layer, torch.zeros(2), leaked, b=leaked)
@@ -234,8 +234,7 @@ def test_values_that_only_look_like_policies_are_searched() -> None:
         assert kind is Batch
         return policy(batch.x)  # type: ignore[no-any-return]  # the call of a module is untyped
 
-    with torch.inference_mode():
-        leaked = torch.zeros(2)
+    leaked = make_leaked(2)
     with pytest.warns(InferenceTensorWarning, match=r"batch\.x, batch\.parameters"):
         run(torch.nn.Linear(2, 2), Batch(leaked, leaked), Batch)
 
@@ -250,8 +249,7 @@ def test_the_nesting_keeps_its_types_and_may_hold_itself() -> None:
     def run(policy: torch.nn.Module, batch: Named) -> torch.Tensor:
         return policy(batch.x + batch["queue"][0])  # type: ignore[no-any-return]  # the call of a module is untyped
 
-    with torch.inference_mode():
-        leaked = torch.zeros(2)
+    leaked = make_leaked(2)
     batch = Named(x=leaked, queue=deque([leaked], maxlen=3))
     batch["self"] = batch
     with pytest.warns(InferenceTensorWarning, match=r'batch\["x"\], batch\["queue"\]\[0\]'):
@@ -271,15 +269,10 @@ def make_pair() -> tuple[torch.nn.Linear, torch.nn.Linear]:
     return torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(requires_grad=False)
 
 
-def leaked(*shape: int) -> torch.Tensor:
-    with torch.inference_mode():
-        return torch.zeros(*shape)
-
-
 def test_a_frozen_teacher_does_not_hide_the_student_of_the_same_names() -> None:
     student, teacher = make_pair()
     with pytest.warns(InferenceTensorWarning, match="features"):
-        difference(student, teacher, leaked(2))
+        difference(student, teacher, make_leaked(2))
     with torch.inference_mode():
         broken = copy.deepcopy(student)
     with pytest.raises(ContractError, match="cannot be trained:\n  weight, bias"):
@@ -307,7 +300,7 @@ def test_a_module_inside_an_argument_is_asked_for_its_parameters() -> None:
     with pytest.raises(ContractError, match="weight, bias"):
         run({"head": head}, torch.zeros(2))
     frozen, _ = make_pair()
-    run({"head": frozen.requires_grad_(requires_grad=False)}, leaked(2))
+    run({"head": frozen.requires_grad_(requires_grad=False)}, make_leaked(2))
 
 
 def test_an_object_with_parameters_is_never_copied() -> None:
@@ -324,15 +317,15 @@ def test_an_object_with_parameters_is_never_copied() -> None:
         assert policies[0] is policy
         return policies[0].layer(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
-    policy = Policy(torch.nn.Linear(2, 2), leaked(2))
+    policy = Policy(torch.nn.Linear(2, 2), make_leaked(2))
     with pytest.warns(InferenceTensorWarning, match="  features from"):
-        run([policy], leaked(2))
+        run([policy], make_leaked(2))
 
 
 def test_the_defaults_of_a_class_are_not_searched() -> None:
     @dataclass
     class Batch:
-        x: torch.Tensor = leaked(2)  # noqa: RUF009 - the case
+        x: torch.Tensor = make_leaked(2)  # noqa: RUF009 - the case
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -341,7 +334,7 @@ def test_the_defaults_of_a_class_are_not_searched() -> None:
 
 def test_a_tensordict_stays_one() -> None:
     student, teacher = make_pair()
-    given = TensorDict({"x": torch.zeros(2), "more": {"y": leaked(2)}}, [2]).lock_()
+    given = TensorDict({"x": torch.zeros(2), "more": {"y": make_leaked(2)}}, [2]).lock_()
     with pytest.warns(InferenceTensorWarning, match=r'offset\["more"\]\["y"\] from'):
         difference(student, teacher, torch.zeros(2), given)
     assert given["more", "y"].is_inference()
@@ -349,7 +342,7 @@ def test_a_tensordict_stays_one() -> None:
 
 def test_a_default_is_an_argument() -> None:
     @guard_training_inputs
-    def run(policy: torch.nn.Module, features: torch.Tensor = leaked(2)) -> torch.Tensor:  # noqa: B008 - the case
+    def run(policy: torch.nn.Module, features: torch.Tensor = make_leaked(2)) -> torch.Tensor:  # noqa: B008 - the case
         return policy(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     with pytest.warns(InferenceTensorWarning, match="features"):
@@ -368,9 +361,9 @@ def test_writes_of_a_method_to_self_are_kept() -> None:
             self.steps += 1
             return self.policy(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
-    trainer = Trainer(torch.nn.Linear(2, 2), leaked(2))
+    trainer = Trainer(torch.nn.Linear(2, 2), make_leaked(2))
     with pytest.warns(InferenceTensorWarning, match="features"):
-        trainer.update(leaked(2))
+        trainer.update(make_leaked(2))
     assert trainer.steps == 1
 
 
@@ -390,7 +383,7 @@ def test_a_partial_has_the_name_of_its_function() -> None:
         return factor * features
 
     with pytest.warns(InferenceTensorWarning, match=r"^scale\(\) trains on copies"):
-        guard_training_inputs(functools.partial(scale, 2.0))(leaked(2))
+        guard_training_inputs(functools.partial(scale, 2.0))(make_leaked(2))
 
 
 def test_a_lazy_module_may_see_its_first_batch_in_training() -> None:
@@ -412,7 +405,7 @@ def test_outputs_that_are_only_indices_need_no_gradient() -> None:
 
 
 def test_a_nesting_of_shared_parts_is_entered_once() -> None:
-    shared: Any = [leaked(2)]
+    shared: Any = [make_leaked(2)]
     for _ in range(60):
         shared = [shared, shared]
     with pytest.warns(InferenceTensorWarning, match=r"\[0\]\[0\]"):

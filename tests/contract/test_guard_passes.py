@@ -28,13 +28,9 @@ from tamiyo_rl import (
 )
 from tamiyo_rl.contract import mark_origin
 from tamiyo_rl.contract.nesting import replace_tensors
+from tests.contract.leaks import make_leaked
 
 pytestmark = pytest.mark.clause("C4", "C8")
-
-
-def leaked(*shape: int) -> torch.Tensor:
-    with torch.inference_mode():
-        return torch.zeros(*shape)
 
 
 @guard_training_inputs
@@ -147,7 +143,7 @@ def test_a_value_that_raises_when_it_is_inspected_is_passed_on(what: str, is_lea
         return policy(features)  # type: ignore[no-any-return]  # the call of a module is untyped
 
     def call() -> object:
-        return run(nn.Linear(2, 2), leaked(2) if is_leaked else torch.zeros(2), [passed])
+        return run(nn.Linear(2, 2), make_leaked(2) if is_leaked else torch.zeros(2), [passed])
 
     if is_leaked:
         assert "\n  features from" in message_of(call)
@@ -160,7 +156,7 @@ def test_a_stand_in_that_answers_to_any_name_is_not_called() -> None:
     stand_in = Mock()
     run(nn.Linear(2, 2), torch.zeros(2), stand_in)
     with pytest.warns(InferenceTensorWarning):
-        run(nn.Linear(2, 2), leaked(2), stand_in)
+        run(nn.Linear(2, 2), make_leaked(2), stand_in)
     assert stand_in.mock_calls == []
 
 
@@ -192,9 +188,9 @@ def test_the_fields_beside_a_field_that_raises_are_searched() -> None:
         x: Any
         y: Any
 
-    pair = Pair(1, leaked(2))
+    pair = Pair(1, make_leaked(2))
     del pair.x
-    found = find_inference_tensors(pair=pair, more=SimpleNamespace(z=leaked(2)))
+    found = find_inference_tensors(pair=pair, more=SimpleNamespace(z=make_leaked(2)))
     assert list(found) == ["pair.y", "more.z"]
 
 
@@ -231,7 +227,7 @@ def test_a_copy_of_a_guarded_object_computes_with_its_own_weights(
     features = torch.ones(2)
     difference = target.run(features) - target.layer.bias
     torch.testing.assert_close(difference, torch.full((2,), 2.0))
-    assert "\n  " in message_of(lambda: target.run(leaked(2)))
+    assert "\n  " in message_of(lambda: target.run(make_leaked(2)))
 
 
 class Sampler(nn.Linear):
@@ -248,13 +244,13 @@ def test_the_copy_of_a_guard_keeps_its_options() -> None:
 
 def test_the_warning_of_a_guarded_object_points_at_the_line_of_the_caller() -> None:
     with pytest.warns(InferenceTensorWarning) as caught:
-        guard_training_inputs(nn.Linear(2, 2))(leaked(2))
+        guard_training_inputs(nn.Linear(2, 2))(make_leaked(2))
     assert caught[0].filename == __file__
 
 
 def test_advice_for_other_code_does_not_speak_of_the_bundle() -> None:
-    state = mark_origin(leaked(2), "Policy.initial_hidden")
-    said = message_of(lambda: run(nn.Linear(2, 2), leaked(2), {"hidden": state}))
+    state = mark_origin(make_leaked(2), "Policy.initial_hidden")
+    said = message_of(lambda: run(nn.Linear(2, 2), make_leaked(2), {"hidden": state}))
     assert "RolloutBuffer" not in said
     assert "episode_starts" not in said
     assert said.count("lost: the gradient into what made it, if that is to be trained") == 2
@@ -264,7 +260,7 @@ def test_advice_for_other_code_does_not_speak_of_the_bundle() -> None:
 def test_advice_for_the_bundle_is_about_the_bundle() -> None:
     bundle = LSTMPolicyBundle(feature_dim=4, action_dims=2)
     actions = {"action": torch.zeros(1, 3, dtype=torch.long)}
-    said = message_of(lambda: bundle.evaluate_actions(leaked(1, 3, 4), actions))
+    said = message_of(lambda: bundle.evaluate_actions(make_leaked(1, 3, 4), actions))
     assert "lost: the gradient into what made it, if that is to be trained" in said
     assert "or take it from RolloutBuffer" in said
 
@@ -276,21 +272,21 @@ NUMBERS = list(range(20_000))
 @pytest.mark.parametrize("is_leaked", [False, True])
 def test_a_long_list_of_numbers_costs_a_few_calls(numbers: Any, is_leaked: bool) -> None:
     layer = nn.Linear(2, 2)
-    features = leaked(2) if is_leaked else torch.zeros(2)
+    features = make_leaked(2) if is_leaked else torch.zeros(2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert calls_of(lambda: run(layer, features, {"numbers": numbers})) < 1000
 
 
 def test_a_few_of_many_leaked_tensors_are_named_and_the_other_tensors_counted() -> None:
-    many = {"steps": [leaked(1) for _ in range(10_000)]}
+    many = {"steps": [make_leaked(1) for _ in range(10_000)]}
     said = message_of(lambda: run(nn.Linear(2, 2), torch.zeros(2), many))
     assert 'passed["steps"][7] and 9,992 more from unknown code' in said
     assert len(said) < 1000
 
 
 def test_a_few_of_many_origins_are_told_and_the_other_tensors_counted() -> None:
-    many = [mark_origin(leaked(1), f"Policy.step_{i}") for i in range(100)]
+    many = [mark_origin(make_leaked(1), f"Policy.step_{i}") for i in range(100)]
     said = message_of(lambda: run(nn.Linear(2, 2), torch.zeros(2), many))
     assert said.endswith("\n  and 96 more")
     assert said.count("from Policy.step_") == 4
@@ -303,7 +299,7 @@ def nested(depth: int, innermost: Any) -> Any:
 
 
 def test_a_deep_nesting_is_searched_and_replaced_without_recursion() -> None:
-    value = nested(5000, leaked(2))
+    value = nested(5000, make_leaked(2))
     said = message_of(lambda: run(nn.Linear(2, 2), torch.zeros(2), value))
     assert len(said) < 1000
     (path,) = find_inference_tensors(value=value)
