@@ -116,20 +116,20 @@ def pack(pieces: Pieces, *, separators: int) -> Packing:
 
     rooms = sorted((steps - used, row) for row, used in enumerate(front))
     ended: list[tuple[int, int]] = []
-    for i in _longest_first(set(pieces.lasts) - set(pieces.firsts), length):
-        size = length[i] + separators
-        room, lane[i] = _take_fullest(rooms, size) or _open(front, steps, separators)
-        step[i] = steps - length[i]
-        ended.append((room - size, lane[i]))
+    for piece in _longest_first(set(pieces.lasts) - set(pieces.firsts), length):
+        size = length[piece] + separators
+        room, lane[piece] = _take_fullest(rooms, size) or _open(front, steps, separators)
+        step[piece] = steps - length[piece]
+        ended.append((room - size, lane[piece]))
 
     rooms = sorted(rooms + ended)
     between = set(range(len(length))).difference(pieces.firsts, pieces.lasts)
-    for i in _longest_first(between, length):
-        size = length[i] + separators
-        room, lane[i] = _take_fullest(rooms, size) or _open(front, steps, separators)
-        step[i] = front[lane[i]] + separators
-        front[lane[i]] += size
-        insort(rooms, (room - size, lane[i]))
+    for piece in _longest_first(between, length):
+        size = length[piece] + separators
+        room, lane[piece] = _take_fullest(rooms, size) or _open(front, steps, separators)
+        step[piece] = front[lane[piece]] + separators
+        front[lane[piece]] += size
+        insort(rooms, (room - size, lane[piece]))
     return Packing(lane, step, len(front), steps)
 
 
@@ -198,7 +198,7 @@ def lay_out(batches: Sequence[Packed], device: torch.device, *, learned: bool) -
     places = _places(batches, offsets)
     kinds = torch.ones(sum(lengths), dtype=torch.int64, device="cpu").index_fill_(0, places, 0)
     kinds = _writing(kinds, batches, offsets) if learned else kinds.unsqueeze(1)
-    last = as_index([packing.lane[i] for pieces, packing in batches for i in pieces.lasts])
+    last = as_index([packing.lane[piece] for pieces, packing in batches for piece in pieces.lasts])
     columns = (
         (places - _repeated(offsets, sizes), sizes),
         (_steps(places, sizes, lengths), lengths),
