@@ -20,8 +20,8 @@ def save_svgs(
     """Save `name-light.svg` and `name-dark.svg`, with the same bytes for the same drawing.
 
     Args:
-        folder: Where the files go.
-        name: Of the figure.
+        folder: Folder of the files.
+        name: Name of the figure.
         size: Width and height in inches.
         draw: Draws into the axes, given the scheme.
     """

@@ -21,8 +21,8 @@ def median_times(
     another one left in the processor's caches and in the allocator.
 
     Args:
-        methods: What to time, by name.
-        rounds: How often each is timed.
+        methods: The methods to time, by name.
+        rounds: Number of timed calls of each method.
         clock: Wall time; `time.process_time` for the processor time of this process.
     """
     times: dict[str, list[float]] = {name: [] for name in methods}

@@ -20,7 +20,7 @@ def require_shape(name: str, value: object, shape: Mapping[str, int | None]) -> 
 
     Args:
         name: The argument, as the error names it.
-        value: What was passed.
+        value: The value that was passed.
         shape: Size of each dimension; None for any.
     """
     if not is_dense(value):

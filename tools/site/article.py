@@ -15,7 +15,7 @@ class Article:
 
     Args:
         site: The folder of the built site.
-        address: Where the page is, below it.
+        address: Address of the page below that folder.
         section: The group of the menu that holds the page.
     """
 

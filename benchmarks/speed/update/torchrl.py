@@ -80,8 +80,8 @@ class TorchRL:
     """The update of TorchRL.
 
     Args:
-        workload: What to update on.
-        backend: How `LSTMModule` resets its state inside a row, one of `BACKENDS`.
+        workload: The experience to update on.
+        backend: The way in which `LSTMModule` resets its state in a row, one of `BACKENDS`.
     """
 
     def __init__(self, workload: w.Workload, backend: Backend = "pad") -> None:

@@ -218,7 +218,7 @@ def audit_backward(module: HasParameters, *, untouched: Iterable[str] = ()) -> G
 
     Args:
         module: The module that is trained.
-        untouched: As for `audit_gradients`.
+        untouched: Names or patterns, as for `audit_gradients`.
 
     Returns:
         The report, with one term named `backward`. It lists gradients of 0 only where a gradient

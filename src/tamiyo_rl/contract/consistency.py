@@ -46,9 +46,9 @@ def check_consistency(
     A number may differ by `tolerance * max(1, |old|)`.
 
     Args:
-        new: What training computes, by name: `{"log_prob": ..., "value": ...}`, floating point
+        new: The results of training by name: `{"log_prob": ..., "value": ...}`, floating point
             tensors such as `[B, T]`.
-        old: What the rollout stored, by the same names, in the same shapes.
+        old: The stored results of the rollout, by the same names and in the same shapes.
         mask: Bool, of the same shape: true where a step counts, false for padding; None if every
             step counts.
         tolerance: None to follow from the coarser type of the two: 1e-8 in float64, 1e-3 in
@@ -132,7 +132,7 @@ def check_ratio(
     the values.
 
     Args:
-        ratio: As the loss uses it, such as `[B, T]`.
+        ratio: The ratio as the loss uses it, such as `[B, T]`.
         log_prob: The new log-probabilities, from `evaluate_actions`, in the same shape.
         mask: Bool, of the same shape: true where a step counts; None if every step counts.
         tolerance: Largest allowed distance from 1, and of the derivative from the ratio; None as

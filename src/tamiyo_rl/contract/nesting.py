@@ -173,7 +173,7 @@ def replace_tensors(
 def has_parameters(value: object) -> bool:
     """Tell whether `value` is a module, or anything else that names its parameters as one does.
 
-    A stand-in that has an attribute of any name does not: that attribute is not a method.
+    A stand-in that answers to every name does not count: its answer is not a method.
     """
     try:
         named_parameters = getattr(value, "named_parameters", None)

@@ -20,7 +20,7 @@ def mark_origin(returned: T, method: str) -> T:
     only `Tensor.is_inference()` decides whether a tensor is an inference tensor.
 
     Args:
-        returned: What a rollout method returns; any nesting of tensors.
+        returned: The return value of a rollout method; any nesting of tensors.
         method: The method's name, such as `"LSTMPolicyBundle.initial_hidden"`.
 
     Raises:
@@ -51,7 +51,7 @@ def mark_tensors(method: str, *tensors: torch.Tensor) -> None:
 
     Args:
         method: The method's name.
-        *tensors: What it returns.
+        *tensors: The tensors that it returns.
     """
     for tensor in tensors:
         setattr(tensor, MARKER, method)

@@ -72,8 +72,8 @@ class SpaceAdapter:
         """Flatten a batch of observations to float32 features `[B, F]`, discrete parts one-hot.
 
         Args:
-            observations: What a vector environment returns.
-            device: Where the features go; None for PyTorch's default device.
+            observations: The observations of a vector environment.
+            device: Device of the features; None for PyTorch's default device.
 
         Raises:
             TypeError: If a part of the observations is missing, or is not an array of numbers.
@@ -92,7 +92,7 @@ class SpaceAdapter:
         """Flatten each part of a batch of observations, in its own dtype, `[B, n]` by its path.
 
         Args:
-            observations: What a vector environment returns.
+            observations: The observations of a vector environment.
             name: The name of the observations in errors.
             num_envs: The number of rows that they must have, B; None for any.
 
@@ -111,7 +111,7 @@ class SpaceAdapter:
 
         Args:
             columns: The features of each part, `[B, n]`.
-            device: Where the features go; None for PyTorch's default device.
+            device: Device of the features; None for PyTorch's default device.
 
         Raises:
             ValueError: If this machine has no such device.
@@ -130,7 +130,7 @@ class SpaceAdapter:
         """Convert a batch of actions by head to the format that the vector environment takes.
 
         Args:
-            actions: What `get_action` returned as `.action`.
+            actions: The `.action` of a result of `get_action`.
             num_envs: The number of rows that they must have, B; None for any.
 
         Raises:

@@ -147,7 +147,7 @@ class EpisodePlan:
             parts: `[b]` int64 each, the rows of each minibatch.
 
         Raises:
-            ValueError: As `rows`.
+            ValueError: If a part is not an int64 vector of existing rows.
 
         Examples:
             ```python
@@ -180,7 +180,7 @@ class EpisodePlan:
         The tensor is kept for the next call.
 
         Args:
-            device: Where the tensor goes.
+            device: Device of the tensor.
         """
         if device not in self._firsts:
             self._make_firsts(device)
@@ -192,7 +192,7 @@ class EpisodePlan:
         The layout is kept for the next call.
 
         Args:
-            device: Where the tensors of the layout go.
+            device: Device of the layout.
             learned: Whether a reset also writes a state, which takes a second separator.
         """
         if (device, learned) not in self._layouts:

@@ -33,5 +33,5 @@ class HiddenState(NamedTuple):
     c: torch.Tensor
 
     def clone(self) -> HiddenState:
-        """Return a copy: outside inference mode, one of ordinary tensors."""
+        """Return a copy, whose tensors are ordinary if inference mode is off."""
         return HiddenState(self.h.clone(), self.c.clone())

@@ -48,7 +48,7 @@ def best_packing(pieces: Pieces, *, separators: int, step_time: Callable[[int], 
     """Pack the pieces anew, or keep the rows as they are, whichever takes less time.
 
     Args:
-        pieces: What to place.
+        pieces: The pieces to place.
         separators: Steps kept free before each piece that does not begin a lane.
         step_time: Time of a step of so many lanes.
     """
@@ -77,7 +77,7 @@ def keep_rows(pieces: Pieces, *, separators: int) -> Packing:
     """Place each row in a lane of its own, its last piece at the end.
 
     Args:
-        pieces: What to place; each row has at least two.
+        pieces: The pieces to place; each row has at least two.
         separators: Steps kept free before each piece that does not begin a lane.
     """
     lanes: list[int] = []
@@ -103,7 +103,7 @@ def pack(pieces: Pieces, *, separators: int) -> Packing:
     lane has room, a new lane is opened.
 
     Args:
-        pieces: What to place.
+        pieces: The pieces to place.
         separators: Steps kept free before each piece that does not begin a lane.
     """
     length = pieces.length
@@ -187,8 +187,8 @@ def lay_out(batches: Sequence[Packed], device: torch.device, *, learned: bool) -
     """Lay out several batches in as many tensor operations as one batch takes.
 
     Args:
-        batches: What to lay out.
-        device: Where the tensors go.
+        batches: The batches to lay out.
+        device: Device of the layouts.
         learned: Whether a state is learned.
     """
     lanes = [packing.lanes for _, packing in batches]

@@ -50,7 +50,7 @@ def saturation(weights: Sequence[torch.Tensor], dtype: torch.dtype) -> float:
 
     Args:
         weights: `[w_ih, w_hh, b_ih, b_hh]`, or without the biases.
-        dtype: Of the kernel. Float16 has no number that outweighs every weight, so there this
+        dtype: Type of the kernel. Float16 has no number that outweighs every weight, so there this
             function reads the weights, which waits for the device.
 
     Raises:
