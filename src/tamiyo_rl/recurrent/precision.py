@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 
 
 def _onednn_lacks_bfloat16() -> bool:
-    """Tell whether oneDNN is available but cannot compute in bfloat16, as on CPUs without AVX-512."""
+    """Tell whether oneDNN is available but cannot compute in bfloat16, as without AVX-512."""
     if not torch.backends.mkldnn.is_available():
         return False
     return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
