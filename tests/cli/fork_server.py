@@ -6,6 +6,7 @@ its folder, as JSON), and prints the process's id, and later its exit status.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,7 @@ def _run(arguments: list[str], folder: str, output: str, file_size: int, stdout:
         with Path(stdout).open("wb", buffering=0) as file:
             os.dup2(file.fileno(), 1)
     os.chdir(folder)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     main(arguments)
 
