@@ -269,7 +269,8 @@ def guard_training_inputs(
             guard_training_inputs, differentiable_outputs=differentiable_outputs
         )
     guarded = _guarded(method, differentiable_outputs=differentiable_outputs)
-    if hasattr(type(method), "__get__") and not inspect.ismethod(method):
+    has_state = inspect.ismethod(method) or isinstance(method, functools.partial)
+    if hasattr(type(method), "__get__") and not has_state:
         return guarded  # a function, which becomes a method in a class
     return _GuardedObject(guarded, method, differentiable_outputs=differentiable_outputs)
 
