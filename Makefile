@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test strict matrix lint format coverage bench curves popgym figures verify docs serve site-test dist dist-test clean
+.PHONY: help install demo test strict avx2 matrix lint format coverage bench curves popgym figures verify docs serve site-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ test: docs ## Run every example and every test, the built site too; DEVICES=cpu,
 strict: $(INSTALLED) ## Run the examples on a second device, built here, where mixing devices is an error
 	$(BIN)/python -m pytest --devices strict README.md docs src \
 		$(wildcard tests/*/test_placement.py) tests/strict_device
+
+avx2: $(INSTALLED) ## Run what touches precision as on a CPU without AVX-512
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --devices cpu \
+		README.md docs src tests/recurrent/test_precision.py tests/test_contract_settings.py \
+		tests/test_contract_clauses.py tests/test_crossings.py tests/training/ppo/test_trainer.py
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/tamiyo-rl verify
 
 matrix: ## Run the tests with each Python and PyTorch; PAIRS="3.12/2.13.0 3.11/2.9.1" chooses
 	$(PYTHON) tools/matrix.py $(PAIRS)

@@ -26,6 +26,12 @@ def test_the_pins_get_another_pytorch_and_lose_what_depends_on_it() -> None:
     assert not {"tensordict", "torchrl", "stable_baselines3"} & set(names)
 
 
+def test_the_pinned_pytorch_keeps_all_pins() -> None:
+    pinned = (matrix.ROOT / "constraints.txt").read_text("utf-8")
+    (torch,) = (pin[7:] for pin in pinned.splitlines() if pin.startswith("torch=="))
+    assert matrix.constraints(torch) == pinned
+
+
 def test_this_interpreter_is_found_and_a_missing_one_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -85,8 +85,10 @@ def _runs(python: str) -> bool:
 
 
 def constraints(torch: str) -> str:
-    """Return the pins, with another PyTorch and without what depends on it."""
+    """Return the pins; for another PyTorch than theirs, without what depends on it."""
     pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    if f"torch=={torch}" in pins:
+        return "\n".join([*pins, ""])
     kept = [pin for pin in pins if pin.partition("==")[0] not in FOLLOW_TORCH]
     return "\n".join([*kept, f"torch=={torch}", ""])
 

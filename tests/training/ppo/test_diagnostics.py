@@ -181,7 +181,7 @@ def test_a_rebuilt_state_that_differs_stops_the_run() -> None:
         for state in trainer.buffer._hidden:
             state.add_(1.0)
     before = [parameter.clone() for parameter in trainer.bundle.parameters()]
-    with pytest.raises(ContractError, match=r"ratio: expected 1 within 0\.001 before"):
+    with pytest.raises(ContractError, match=r"log_prob: expected what the rollout stored, within 0\.001"):
         trainer.updater.update(trainer.buffer, 1.0)
     assert all(map(torch.equal, before, trainer.bundle.parameters()))
 
@@ -192,7 +192,7 @@ def test_dropout_stops_the_run_and_evaluation_mode_lets_it_train() -> None:
     with torch.no_grad():
         for parameter in bundle.parameters():
             parameter.add_(torch.randn_like(parameter))
-    with pytest.raises(ContractError, match=r"(?s)ratio: expected 1.*dropout"):
+    with pytest.raises(ContractError, match=r"(?s)expected what the rollout stored.*dropout"):
         next(make_trainer(bundle).train())
     next(make_trainer(bundle.eval()).train())
 

@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def test_a_checkpoint_of_another_training_changes_nothing(
     with pytest.raises(ValueError, match=f"(?s){path.name}: expected a checkpoint.*{message}"):
         load_checkpoint(path, trainer)
     assert trainer.steps == 0
-    assert train(trainer, 2) == train(untouched, 2)
+    assert exactly(train(trainer, 2)) == exactly(train(untouched, 2))
 
 
 class Dangerous:
@@ -271,7 +272,7 @@ class Machine(gymnasium.Env[Any, Any]):
         return observation, float(action * count % 3), count > 20, False, {}
 
     def get_state(self) -> int:
-        return int(self.counter.__reduce__()[2] or 0)
+        return 10**9 - length_hint(self.counter)
 
     def set_state(self, state: int) -> None:
         self.counter = iter(range(state, 10**9))
