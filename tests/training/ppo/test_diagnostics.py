@@ -181,7 +181,9 @@ def test_a_rebuilt_state_that_differs_stops_the_run() -> None:
         for state in trainer.buffer._hidden:
             state.add_(1.0)
     before = [parameter.clone() for parameter in trainer.bundle.parameters()]
-    with pytest.raises(ContractError, match=r"log_prob: expected what the rollout stored, within 0\.001"):
+    with pytest.raises(
+        ContractError, match=r"log_prob: expected what the rollout stored, within 0\.001"
+    ):
         trainer.updater.update(trainer.buffer, 1.0)
     assert all(map(torch.equal, before, trainer.bundle.parameters()))
 
