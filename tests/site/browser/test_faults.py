@@ -15,8 +15,10 @@ SEEN = {
     "wrapped code": ('<pre><code style="white-space: normal">x</code></pre>', "small, tight or"),
     "disguised code": ('<p style="font-family: monospace">x = 1</p>', "looks like code"),
     "cut sentences": (
-        '<div class="md-typeset__scrollwrap"><table data-holds="sentences">'
-        '<tr><td style="min-width: 3000px">x</td></tr></table></div>',
+        (
+            '<div class="md-typeset__scrollwrap"><table data-holds="sentences"><tr><td>'
+            '<p style="width: 3000px">x</p></td></tr></table></div>'
+        ),
         "a table of sentences scrolls",
     ),
     "faint text": (

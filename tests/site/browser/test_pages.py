@@ -59,7 +59,7 @@ FIND_UNREADABLE_CODE = """() => [...document.querySelectorAll(".md-content pre >
         || !style.whiteSpace.startsWith("pre"))
     .map(([code]) => `small, tight or wrapped code: ${code.textContent.slice(0, 80)}`)"""
 FIND_CUT_SENTENCES = """() => [...document.querySelectorAll("[data-holds=sentences]")]
-    .map((table) => table.closest(".md-typeset__scrollwrap"))
+    .flatMap((table) => [table, table.closest(".md-typeset__scrollwrap")])
     .filter((block) => block.scrollWidth > block.clientWidth + 1)
     .map((block) => `a table of sentences scrolls sideways: ${block.textContent.slice(0, 80)}`)"""
 # What looks like code must be marked as code, which is what the completeness of examples reads.
