@@ -45,6 +45,8 @@ def test_search_finds(reader: Reader, query: str, page: str) -> None:
         ("save best model", "how-to/evaluate"),
         ("nan", "how-to/diagnostics"),
         ("hyperparameters", "how-to/choose-settings"),
+        ("num_minibatches: expected a divisor of the 32 rows, got 5.", "reference/errors"),
+        ("expected a saved policy, got a damaged or foreign file", "reference/errors"),
     ],
 )
 def test_answer_comes_first_also_where_it_is_no(reader: Reader, query: str, page: str) -> None:
