@@ -59,8 +59,9 @@ format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-coverage: $(INSTALLED) ## Require that the documentation alone covers contract/ and policy/
-	$(BIN)/coverage run -m pytest --devices cpu README.md docs src
+coverage: $(INSTALLED) ## Require that documentation and tests cover the contract, the LSTM and the policy
+	$(BIN)/coverage run -m pytest --devices cpu README.md docs src \
+		tests/contract tests/policy tests/recurrent
 	$(BIN)/coverage report --fail-under=100
 
 bench: $(INSTALLED) ## Time the training step and the rollout against peers, and write the page

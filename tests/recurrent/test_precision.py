@@ -156,3 +156,18 @@ def test_weights_too_large_for_exact_resets_in_float16_are_refused() -> None:
     starts = torch.tensor([[False, True, False]])
     with pytest.raises(ValueError, match=r"weight_hh: expected rows .* got 40000"):
         lstm(torch.ones(1, 3, 4).half(), None, starts)
+
+
+@pytest.mark.clause("C5")
+def test_weights_without_values_are_not_looked_at_in_float16() -> None:
+    lstm = EpisodicLSTM(4, 8, batch_first=True, device="meta", dtype=torch.float16)
+    starts = torch.tensor([[False, True, False]])
+    outputs, _ = lstm(torch.ones(1, 3, 4, device="meta", dtype=torch.float16), None, starts)
+    assert outputs.shape == (1, 3, 8)
+
+
+def test_a_pytorch_without_onednn_is_not_said_to_lack_its_bfloat16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not precision._onednn_lacks_bfloat16()

@@ -24,6 +24,20 @@ def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def zensical_site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the real site with Zensical, which writes beside its sources."""
+    folder = tmp_path_factory.mktemp("zensical")
+    for name in ("mkdocs.yml", "CHANGELOG.md"):
+        shutil.copy(root / name, folder)
+    for name in ("docs", "overrides", "src"):
+        shutil.copytree(root / name, folder / name)
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    subprocess.run(command, cwd=folder, check=True)  # noqa: S603  ours
+    finish_site(folder / "site")
+    return folder / "site"
+
+
 @pytest.fixture
 def copy_of_site(site: Path, tmp_path: Path) -> Path:
     """Copy the real site, for a test to damage."""

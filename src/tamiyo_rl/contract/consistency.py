@@ -169,9 +169,7 @@ def check_ratio(
     _require_mask(mask, ratio)
     used = _tolerance(tolerance, ratio, log_prob)
     found = _largest_difference(ratio, torch.ones_like(ratio), mask)
-    if found is None:
-        return
-    if not found.size <= used:
+    if found is not None and not found.size <= used:
         raise ContractError(
             f"ratio: expected 1 within {used:g} before the first update, off by {found.size:.3g} "
             f"at {_describe_place(found.place)}\n  cause: {_CAUSE}\n  do: {_REMEDY}"

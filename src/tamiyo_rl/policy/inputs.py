@@ -56,11 +56,6 @@ class InputChecks(NamedTuple):
         self._require_finite("features", cast)
         return cast
 
-    def step_features(self, features: object) -> torch.Tensor:
-        """Return features `[B, F]` of as many rows as are known, in the policy's dtype."""
-        shape = self._shape() | {"features": self.feature_dim}
-        return self.features(require_shape("features", features, shape))
-
     def hidden(self, hidden: object) -> HiddenState | None:
         """Return the hidden state in the policy's dtype."""
         if hidden is None:

@@ -14,6 +14,13 @@ SEEN = {
     "small code": ('<pre><code style="font-size: 9px">x</code></pre>', "small, tight or wrapped"),
     "wrapped code": ('<pre><code style="white-space: normal">x</code></pre>', "small, tight or"),
     "disguised code": ('<p style="font-family: monospace">x = 1</p>', "looks like code"),
+    "cut sentences": (
+        (
+            '<div class="md-typeset__scrollwrap"><table data-holds="sentences"><tr><td>'
+            '<p style="width: 3000px">x</p></td></tr></table></div>'
+        ),
+        "a table of sentences scrolls",
+    ),
     "faint text": (
         '<p style="background: #fff; color: #aaa">Some words</p>',
         "axe: color-contrast",

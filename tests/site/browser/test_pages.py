@@ -58,6 +58,10 @@ FIND_UNREADABLE_CODE = """() => [...document.querySelectorAll(".md-content pre >
         || parseFloat(style.lineHeight) < 1.2 * parseFloat(style.fontSize)
         || !style.whiteSpace.startsWith("pre"))
     .map(([code]) => `small, tight or wrapped code: ${code.textContent.slice(0, 80)}`)"""
+FIND_CUT_SENTENCES = """() => [...document.querySelectorAll("[data-holds=sentences]")]
+    .flatMap((table) => [table, table.closest(".md-typeset__scrollwrap")])
+    .filter((block) => block.scrollWidth > block.clientWidth + 1)
+    .map((block) => `a table of sentences scrolls sideways: ${block.textContent.slice(0, 80)}`)"""
 # What looks like code must be marked as code, which is what the completeness of examples reads.
 FIND_DISGUISED_CODE = """() => [...document.querySelectorAll(".md-content *")]
     .filter((element) => !element.closest("pre, code, kbd, svg, button, script, style"))
@@ -90,7 +94,13 @@ def test_every_page_loads_fits_and_can_be_read(
 
 def look_at(page: Page) -> list[str]:
     """Find what is broken on a page, does not fit, or cannot be read."""
-    finders = (FIND_BROKEN_IMAGES, FIND_OVERFLOW, FIND_UNREADABLE_CODE, FIND_DISGUISED_CODE)
+    finders = (
+        FIND_BROKEN_IMAGES,
+        FIND_OVERFLOW,
+        FIND_UNREADABLE_CODE,
+        FIND_CUT_SENTENCES,
+        FIND_DISGUISED_CODE,
+    )
     return [fault for finder in finders for fault in page.evaluate(finder)] + find_barriers(page)
 
 

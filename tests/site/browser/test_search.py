@@ -7,13 +7,15 @@ from tests.site.browser.reader import Reader
 
 pytestmark = pytest.mark.browser
 
+RESULTS = ".md-search-result__link, [role=option]"  # of MkDocs, of Zensical
+
 
 def search(reader: Reader, query: str) -> tuple[Page, list[str]]:
     """Type a query into the field of the site, and read where the results lead."""
     site = reader.open("")
     site.keyboard.press("/")
     site.keyboard.type(query)
-    results = site.locator(".md-search-result__link")
+    results = site.locator(RESULTS)
     expect(results.first).to_be_visible()
     return site, [link.get_attribute("href") or "" for link in results.all()]
 
@@ -29,7 +31,7 @@ def search(reader: Reader, query: str) -> tuple[Page, list[str]]:
 def test_search_finds(reader: Reader, query: str, page: str) -> None:
     site, addresses = search(reader, query)
     assert any(page in address for address in addresses), addresses
-    site.locator(".md-search-result__link").first.click()
+    site.locator(RESULTS).first.click()
     expect(site.get_by_role("article")).to_contain_text(query, ignore_case=True)
 
 
@@ -43,6 +45,8 @@ def test_search_finds(reader: Reader, query: str, page: str) -> None:
         ("save best model", "how-to/evaluate"),
         ("nan", "how-to/diagnostics"),
         ("hyperparameters", "how-to/choose-settings"),
+        ("num_minibatches: expected a divisor of the 32 rows, got 5.", "reference/errors"),
+        ("expected a saved policy, got a damaged or foreign file", "reference/errors"),
     ],
 )
 def test_answer_comes_first_also_where_it_is_no(reader: Reader, query: str, page: str) -> None:
