@@ -16,7 +16,7 @@ from tamiyo_rl.training import (
     PPOConfig,
     RecurrentPPO,
     distributed,
-    make_cartpole_without_velocities,
+    make_envs,
 )
 from tamiyo_rl.training.distributed import process_group, rank, world_size
 
@@ -26,7 +26,7 @@ ENVS, STEPS = 8, 16
 def make_trainer(**config: Any) -> RecurrentPPO:
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    envs = make_cartpole_without_velocities(ENVS // world_size())
+    envs = make_envs(num_envs=ENVS // world_size())
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=8, learn_initial_hidden=True)
     if world_size() > 1:
         bundle.network = DistributedDataParallel(bundle.network)
@@ -139,9 +139,7 @@ def recorded(
 
 def unwrapped(_folder: Path) -> None:
     """Forget to wrap the network."""
-    RecurrentPPO(
-        make_cartpole_without_velocities(4), LSTMPolicyBundle(2, 2), PPOConfig(num_steps=32)
-    )
+    RecurrentPPO(make_envs(num_envs=4), LSTMPolicyBundle(2, 2), PPOConfig(num_steps=32))
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ class GradientNorms:
         ```python
         import torch
         from tamiyo_rl import LSTMPolicyBundle
-        from tamiyo_rl.training import GradientNorms
+        from tamiyo_rl.training.ppo.diagnostics import GradientNorms
 
         bundle = LSTMPolicyBundle(feature_dim=4, action_dims={"op": 3, "slot": 5})
         norms = GradientNorms(bundle)

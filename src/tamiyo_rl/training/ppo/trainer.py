@@ -46,9 +46,9 @@ class RecurrentPPO:
         ```python
         import torch
         from tamiyo_rl import LSTMPolicyBundle
-        from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_cartpole_without_velocities
+        from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_envs
 
-        envs = make_cartpole_without_velocities(num_envs=8)
+        envs = make_envs(num_envs=8)
         bundle = LSTMPolicyBundle.from_spaces(
             envs.single_observation_space, envs.single_action_space, hidden_dim=32
         )
@@ -142,8 +142,8 @@ class RecurrentPPO:
                 processes.
 
         Raises:
-            ValueError: If it does not fit, naming what. Environments whose state is not data are
-                reset, if all else fits and their own reset fails.
+            ValueError: If it does not fit, naming what. Environments that do not tell their state
+                are reset, if all else fits and their own reset fails.
         """
         parts = (self.bundle, self.updater, *self.collector.statistics.values())
         before, generators = deepcopy([part.state_dict() for part in parts]), random_state()

@@ -42,13 +42,13 @@ def save_checkpoint(
         ```python
         from tamiyo_rl import LSTMPolicyBundle
         from tamiyo_rl.training import (
-            PPOConfig, RecurrentPPO, load_checkpoint, make_cartpole_without_velocities,
-            latest_checkpoint, save_checkpoint,
+            PPOConfig, RecurrentPPO, latest_checkpoint, load_checkpoint, make_envs,
+            save_checkpoint,
         )
 
 
         def make_trainer():
-            envs = make_cartpole_without_velocities(num_envs=8)
+            envs = make_envs(num_envs=8)
             bundle = LSTMPolicyBundle.from_spaces(
                 envs.single_observation_space, envs.single_action_space, hidden_dim=8
             )
