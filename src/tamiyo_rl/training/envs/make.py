@@ -124,18 +124,14 @@ class PositionOnlyCartPole(CartPoleVectorEnv):
 
     def get_state(self) -> dict[str, Any]:
         """Return where the episodes stand."""
-        arrays = {name: getattr(self, name) for name in EPISODES}
-        return {
-            "random": self.np_random.bit_generator.state,
-            **{name: None if a is None else torch.from_numpy(a) for name, a in arrays.items()},
-        }
+        arrays = {name: torch.from_numpy(getattr(self, name)) for name in EPISODES}
+        return {"random": self.np_random.bit_generator.state, **arrays}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from where `get_state()` was called."""
         self.np_random.bit_generator.state = state["random"]
         for name in EPISODES:
-            saved = state[name]
-            setattr(self, name, None if saved is None else saved.numpy())
+            setattr(self, name, state[name].numpy())
 
 
 def _positions_of(space: Any) -> gymnasium.spaces.Box:

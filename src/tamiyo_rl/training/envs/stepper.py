@@ -170,21 +170,15 @@ class EnvironmentStepper:
     def unchanged_on_error(self) -> Iterator[None]:
         """Put the environments back where they were if the block raises.
 
-        Environments that do not tell their state stay where the block left them, and cannot be
-        stepped on before a reset.
+        Environments that do not tell their state, or that have not been reset, stay where the
+        block left them, and cannot be stepped on before a reset.
         """
-        was_current = self.is_current
-        try:
-            before = environment_state(self.envs)
-        except NoStateError:
-            yield
-            return
+        before = self.state_dict()
         try:
             yield
         except Exception:
-            restore_environment(self.envs, before)
-            if was_current:
-                self._known_calls = self._counter.calls
+            if "environments" in before:
+                self.load_state_dict(before)
             raise
 
     def step(self, actions: HeadTensors) -> EnvironmentStep:
