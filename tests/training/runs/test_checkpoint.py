@@ -211,6 +211,15 @@ def test_every_flipped_bit_that_matters_is_noticed(tmp_path: Path) -> None:
     assert noticed > 100
 
 
+def test_an_entry_that_says_it_is_a_folder_is_noticed(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, _begun())
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 38] ^= 16  # PyTorch would leave the tensor uninitialised
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="a damaged or foreign file\n  cause: .* attributes of"):
+        read_checkpoint(path)
+
+
 def same(one: Any, other: Any) -> bool:
     """Compare what a file holds, to the bit."""
     if isinstance(one, torch.Tensor):
