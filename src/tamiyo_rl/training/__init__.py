@@ -22,8 +22,8 @@ from tamiyo_rl.training.runs.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from tamiyo_rl.training.runs.log import TensorBoardLog
 from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
-from tamiyo_rl.training.runs.tensorboard import TensorBoardLog
 
 __all__ = [
     "ActionMasks",

@@ -216,7 +216,7 @@ def test_an_entry_that_says_it_is_a_folder_is_noticed(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x01\x02") + 38] ^= 16  # PyTorch would leave the tensor uninitialised
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="a damaged or foreign file\n  cause: .* attributes of"):
+    with pytest.raises(ValueError, match=r"a damaged or foreign file\n  cause: .* attributes of"):
         read_checkpoint(path)
 
 

@@ -1,5 +1,6 @@
 """Files with any bytes or any content are refused by name."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tamiyo_rl.cli.train import Train
 from tamiyo_rl.training import PPOConfig
-from tamiyo_rl.training.runs.folder import RunFolder
+from tamiyo_rl.training.runs.settings import RunSettings
 from tamiyo_rl.training.storage.files import read_saved
 
 QUICK = settings(
@@ -45,32 +45,32 @@ JSON = st.recursive(
 )
 NAMES = st.sampled_from(sorted(PPOConfig.__dataclass_fields__))
 # The settings of a run with some of them changed.
+DEFAULT = asdict(RunSettings())
 CHANGED = st.builds(
-    lambda top, ppo: {**Train().settings(), **top, "ppo": asdict(PPOConfig()) | ppo},
-    st.dictionaries(st.sampled_from(sorted(Train().settings())), JSON, max_size=2),
+    lambda top, ppo: {**DEFAULT, **top, "ppo": DEFAULT["ppo"] | ppo},
+    st.dictionaries(st.sampled_from(sorted(DEFAULT)), JSON, max_size=2),
     st.dictionaries(NAMES, JSON, max_size=2),
 )
 
 
 @QUICK
 @given(settings=JSON | CHANGED)
-def test_settings_of_a_run_are_right_or_named(settings: Any) -> None:
+def test_settings_of_a_run_are_right_or_named(settings: Any, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"format": 1, "settings": settings}), "utf-8")
     try:
-        command = Train.from_settings(Path("config.json"), settings)
+        read = asdict(RunSettings.read(config))
     except ValueError as error:
-        assert str(error).startswith("config.json: expected the settings of a run")  # noqa: PT017 - either is right
+        assert str(error).startswith(f"{config}: expected the settings of a run")  # noqa: PT017 - either is right
     else:
-        own = Train().settings()
-        assert {k: type(v) for k, v in command.settings().items()} == {
-            k: type(v) for k, v in own.items()
-        }
-        assert command.settings() == settings
+        assert {k: type(v) for k, v in read.items()} == {k: type(v) for k, v in DEFAULT.items()}
+        assert read == settings
 
 
 @QUICK
 @given(text=st.text() | JSON.map(str))
 def test_any_config_is_right_or_named(text: str, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.config.write_text(text, "utf-8")
+    config = tmp_path / "config.json"
+    config.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=r"config\.json: expected"):
-        folder.read_config()
+        RunSettings.read(config)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tamiyo_rl.crossings.catalogue import Elsewhere, crossing, plain
+from tamiyo_rl.crossings.catalogue import Elsewhere, Run, crossing, enter, plain
 from tamiyo_rl.crossings.lab import BATCH, Evaluation, Lab, State, evaluation
 from tamiyo_rl.crossings.machine import onednn_has_bfloat16
 
@@ -176,31 +178,30 @@ def functional_gradient_raw(lab: Lab) -> Terms:
     return _functional(lab, lab.policy.initial_state())
 
 
-@crossing("fine", "correct", core="lstm", reference=_autocast_none, elsewhere=CASTS_SHARED)
-def autocast_spans_rollout_lstm(lab: Lab) -> Terms:
-    """One autocast region around rollout and training of `nn.LSTM`."""
-    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
-        with torch.inference_mode():
-            lab.policy(lab.features, lab.policy.start(BATCH))
-        return _autocast_none(lab)
+def _spanning(rollout_mode: Callable[[], AbstractContextManager[Any]]) -> Run:
+    def run(lab: Lab) -> Terms:
+        with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
+            with rollout_mode():
+                lab.policy(lab.features, lab.policy.start(BATCH))
+            return _autocast_none(lab)
+
+    return run
 
 
-@crossing("fine", "correct", core="hand", reference=_autocast_none, elsewhere=CASTS_SHARED)
-def autocast_spans_no_grad(lab: Lab) -> Terms:
-    """One autocast region around a rollout under `no_grad` and training."""
-    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
-        with torch.no_grad():
-            lab.policy(lab.features, lab.policy.start(BATCH))
-        return _autocast_none(lab)
-
-
-@crossing("fine", "correct", core="lstm", reference=_autocast_none, elsewhere=CASTS_SHARED)
-def autocast_spans_no_grad_lstm(lab: Lab) -> Terms:
-    """One autocast region around a rollout under `no_grad` and training of `nn.LSTM`."""
-    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
-        with torch.no_grad():
-            lab.policy(lab.features, lab.policy.start(BATCH))
-        return _autocast_none(lab)
+for name, core, mode, rollout in (
+    ("rollout-lstm", "lstm", torch.inference_mode, "rollout and training of `nn.LSTM`"),
+    ("no-grad", "hand", torch.no_grad, "a rollout under `no_grad` and training"),
+    ("no-grad-lstm", "lstm", torch.no_grad, "a rollout under `no_grad` and training of `nn.LSTM`"),
+):
+    enter(
+        f"recomputation.autocast-spans-{name}",
+        f"One autocast region around {rollout}.",
+        _spanning(mode),
+        *("fine", "correct"),
+        core=core,
+        reference=_autocast_none,
+        elsewhere=CASTS_SHARED,
+    )
 
 
 def _checkpointed_core(lab: Lab, *, use_reentrant: bool) -> Terms:

@@ -94,8 +94,13 @@ def _make(
             f"env_id: expected an environment that Gymnasium can make, got {env_id!r}\n"
             f"  {type(error).__name__}: {error}\n"
             '  do: list what there is with gymnasium.pprint_registry(), or write "module:id" to '
-            "import the module that registers it"
+            "import the module that registers it, where Python finds that module"
         ) from error
+
+
+def reward_threshold(envs: VectorEnv[Any, Any, Any]) -> float | None:
+    """Return the return at which the task counts as solved; None if nobody has said."""
+    return None if envs.spec is None else envs.spec.reward_threshold
 
 
 class PositionOnlyCartPole(CartPoleVectorEnv):
