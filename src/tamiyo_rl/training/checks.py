@@ -85,7 +85,8 @@ def require_fit(bundle: PolicyBundle, envs: VectorEnv[Any, Any, Any]) -> None:
         raise TypeError(f"bundle: expected a PolicyBundle, got {type(bundle).__name__}.")
     spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
     for name in ("feature_dim", "action_dims"):
-        needed, own = getattr(spaces, name), getattr(bundle, name)
+        needed = getattr(spaces, name)
+        own = getattr(bundle, name)
         if needed != own:
             raise ValueError(
                 f"bundle: expected {name}={needed} for these environments, got {own}. Build it "

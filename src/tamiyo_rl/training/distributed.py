@@ -98,7 +98,8 @@ def local_device(kind: str) -> torch.device:
     """
     if kind != "cuda":
         return torch.device(kind)
-    index, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    count = torch.cuda.device_count()
     if index >= count:
         raise ValueError(
             f"device: expected one that this machine has, got cuda:{index} of {count} on CUDA. "

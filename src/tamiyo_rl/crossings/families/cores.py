@@ -101,7 +101,8 @@ def one_step(lab: Lab) -> Terms:
     """A sequence of one step."""
     state = lab.policy.initial_state()
     lab.old = lab.old._replace(log_prob=lab.old.log_prob[:, :1])
-    lab.advantages, lab.returns = lab.advantages[:, :1], lab.returns[:, :1]
+    lab.advantages = lab.advantages[:, :1]
+    lab.returns = lab.returns[:, :1]
     return lab.terms(lab.evaluate(lab.features[:, :1], lab.actions[:, :1], state))
 
 

@@ -41,7 +41,8 @@ def policy_from_get_action(lab: Lab) -> Terms:
 @crossing("silently wrong", "misuse", "audit")
 def policy_from_get_action_without_entropy(lab: Lab) -> Terms:
     """The policy loss from the rollout's log-probabilities, beside a value loss."""
-    stored, terms = _rollout(lab), dict(lab.terms(lab.evaluate()))
+    stored = _rollout(lab)
+    terms = dict(lab.terms(lab.evaluate()))
     terms["policy"] = _policy(lab, stored.log_prob)
     del terms["entropy"]
     return terms

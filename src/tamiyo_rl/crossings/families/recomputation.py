@@ -205,7 +205,8 @@ for name, core, mode, rollout in (
 
 
 def _checkpointed_core(lab: Lab, *, use_reentrant: bool) -> Terms:
-    core, (h, c) = lab.policy.core.forward, lab.policy.initial_state()
+    core = lab.policy.core.forward
+    h, c = lab.policy.initial_state()
 
     def recomputed(latents: torch.Tensor, _: State) -> tuple[torch.Tensor, State]:
         outputs = checkpoint(lambda x: core(x, (h, c))[0], latents, use_reentrant=use_reentrant)
@@ -231,7 +232,8 @@ def checkpoint_reentrant_core_captured(lab: Lab) -> Terms:
 def vmap_over_environments(lab: Lab) -> Terms:
     """`torch.vmap` of the policy over environments, with the rollout's state."""
     lab.phase = "in forward"
-    (h, c), features = lab.policy.initial_state(), lab.features[:, None]
+    h, c = lab.policy.initial_state()
+    features = lab.features[:, None]
     log_probs, value, _ = torch.vmap(lab.policy, in_dims=(0, (1, 1)))(
         features, (h[:, :, None], c[:, :, None])
     )

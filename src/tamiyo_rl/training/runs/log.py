@@ -16,7 +16,8 @@ from tamiyo_rl.training.storage.files import as_path, replace_file
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-STEPS, RETURN = "time/total_timesteps", "rollout/ep_rew_mean"  # names in the log
+STEPS = "time/total_timesteps"  # names in the log
+RETURN = "rollout/ep_rew_mean"
 DAMAGED = ".damaged"
 
 
