@@ -87,5 +87,5 @@ def test_an_error_points_to_the_help_of_its_command(
 
 def test_the_tour_breaks_no_sentence(server: ForkServer, tmp_path: Path) -> None:
     output = server.run("tour", folder=tmp_path).output
-    advice = "do: take log_prob, value and entropy from evaluate_actions(), with grad enabled\n"
+    advice = "do: compute them in the training call, with grad enabled, not from the rollout's out"
     assert advice in output
