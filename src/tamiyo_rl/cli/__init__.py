@@ -75,7 +75,7 @@ def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
     """
     name = given[0] if given else ""
     if name == "--version":
-        print(version("tamiyo-rl"))  # noqa: T201 - the answer
+        sys.stdout.write(version("tamiyo-rl") + "\n")
         sys.exit()
     if name not in COMMANDS:
         return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=given)

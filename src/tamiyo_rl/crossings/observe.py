@@ -25,8 +25,8 @@ class Observation:
         id: Of the crossing.
         seen: PyTorch's outcome, `unsupported`, or `crashed`.
         noticed_by: The tools that noticed it.
-        flagged: Whether `is_inference()` of the training call's arguments alone tells.
-        marked: Whether a Python marker on rollout tensors alone tells.
+        flagged: Whether `is_inference()` of the training call's arguments is enough to tell.
+        marked: Whether a Python marker on rollout tensors is enough to tell.
         error: The first line of PyTorch's error.
     """
 

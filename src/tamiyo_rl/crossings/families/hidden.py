@@ -125,7 +125,7 @@ loud(
 loud(
     "parameter-inside",
     "Pass `nn.Parameter(h)` inside inference mode.",
-    inside(lambda state: torch.nn.Parameter(state)),  # noqa: PLW0108 - it decorates no class
+    inside(lambda state: torch.nn.Parameter(state, requires_grad=True)),
 )
 loud("deepcopy-inside", "Pass `copy.deepcopy` inside inference mode.", inside(copy.deepcopy))
 loud(

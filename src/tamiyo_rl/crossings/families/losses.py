@@ -77,9 +77,9 @@ def product_with_rollout(lab: Lab) -> Terms:
 @crossing("silently wrong", "misuse", "ratio")
 def swapped_ratio(lab: Lab) -> Terms:
     """New and old change places in the ratio: the sign of its gradient turns."""
-    terms = dict(lab.terms(lab.evaluate()))
-    assert lab.log_prob is not None  # noqa: S101 - terms() has set it
-    lab.ratio = (lab.old.log_prob - lab.log_prob).exp()
+    new = lab.evaluate()
+    terms = lab.terms(new)
+    lab.ratio = (lab.old.log_prob - new.log_prob).exp()
     return terms | {"policy": -(lab.ratio * lab.advantages).mean()}
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the last good ones, from any of which it goes on."""
+"""Checkpoints of a training, which goes on from any of them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 class SavedPolicy(NamedTuple):
-    """A trained policy and what it needs to see its environment as it did in training.
+    """A trained policy with the statistics that normalise its observations as in training.
 
     Attributes:
         bundle: The policy.
