@@ -5,6 +5,7 @@ CONSTRAINTS ?= constraints.txt
 RUN ?= runs/demo
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+TRAIN := $(VENV)/train
 # The tensors here are small: a second thread of PyTorch would only wait, and keep a core busy.
 export OMP_NUM_THREADS ?= 1
 
@@ -16,7 +17,7 @@ help: ## List the targets
 
 install: $(INSTALLED) ## Create VENV (.venv) with PYTHON (python3), and install all that is needed
 
-demo: $(INSTALLED) ## Train a recurrent policy, evaluate it, and show the contract at work
+demo: $(TRAIN) ## Train a recurrent policy, evaluate it, and show the contract at work
 	$(BIN)/tamiyo-rl train $(RUN) --overwrite
 	$(BIN)/tamiyo-rl evaluate $(RUN)
 	$(BIN)/tamiyo-rl tour
@@ -82,7 +83,7 @@ figures: $(INSTALLED) ## Draw the figures of the site from the records
 
 verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages from the records
 	$(BIN)/tamiyo-rl verify
-	$(BIN)/python -m tamiyo_rl.crossings.pages docs/reference
+	$(BIN)/python -m tools.crossings docs/reference
 
 docs: $(INSTALLED) ## Build the site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -94,7 +95,10 @@ serve: $(INSTALLED) ## Serve the site while writing it
 clean: ## Remove what the other targets made, but not runs/
 	rm -rf .venv site site-test dist tests/strict_device/build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-$(INSTALLED): pyproject.toml $(CONSTRAINTS)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
-	@touch $@
+$(INSTALLED): EXTRA = dev
+$(TRAIN): EXTRA = train
+$(INSTALLED) $(TRAIN): pyproject.toml $(CONSTRAINTS)
+	@echo "Installing tamiyo-rl[$(EXTRA)] into $(VENV)/; PyTorch is large, so that this may take minutes"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRA)]'
+	@touch $@ $(TRAIN)  # dev holds what train does

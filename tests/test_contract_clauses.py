@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from tamiyo_rl import ActionHeads, EpisodicLSTM, HiddenState, LSTMPolicyBundle, checks
+from tamiyo_rl import EpisodicLSTM, HiddenState, LSTMPolicyBundle, checks
 from tamiyo_rl.contract import guard
-from tamiyo_rl.policy import inputs
+from tamiyo_rl.policy import ActionHeads, inputs
 from tamiyo_rl.recurrent import episode_plan
 from tamiyo_rl.training import RolloutBuffer
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tools.crossings import catalogue_page, read_records, verified_page
 
 from tamiyo_rl.crossings import CATALOGUE, Crossing, observe, verify
 from tamiyo_rl.crossings.catalogue import Elsewhere
 from tamiyo_rl.crossings.lab import Lab
-from tamiyo_rl.crossings.pages import catalogue_page, read_records, verified_page
 from tamiyo_rl.crossings.verify import Result, record, summary, write_record
 from tests.strategies import junk, result_or_our_error, stable
 

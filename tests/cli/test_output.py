@@ -1,12 +1,16 @@
 """What the command prints, and what it does when nobody reads it."""
 
+import io
 import os
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from tamiyo_rl.cli.progress import describe_return
+from tamiyo_rl import LSTMPolicyBundle
+from tamiyo_rl.cli.progress import describe_return, show_progress
+from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_envs
 from tamiyo_rl.training.runs.folder import RunFolder
 from tamiyo_rl.training.runs.log import read_log
 from tests.cli.fork_server import ForkServer
@@ -87,5 +91,21 @@ def test_an_error_points_to_the_help_of_its_command(
 
 def test_the_tour_breaks_no_sentence(server: ForkServer, tmp_path: Path) -> None:
     output = server.run("tour", folder=tmp_path).output
-    advice = "do: let a term depend on them, without a detach, or name them in untouched=\n"
+    advice = "do: compute them in the training call, with grad enabled, not from the rollout's out"
     assert advice in output
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(is_terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
+    config = PPOConfig(total_steps=64, num_steps=8, sequence_length=4, num_minibatches=2, epochs=1)
+    bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2, hidden_dim=4)
+    trainer = RecurrentPPO(make_envs(num_envs=4), bundle, config)
+    with show_progress(console, trainer) as show:
+        for report in trainer.train():
+            show(report)
+    output = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
+    assert "64/64 steps" in output
+    assert "steps/s" in output
+    assert ("\x1b" in output) == is_terminal
+    assert ("\n32/64 steps, " in f"\n{output}") != is_terminal

@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tamiyo_rl.training import load_policy
 from tamiyo_rl.training.runs.folder import RunFolder
 from tamiyo_rl.training.runs.lock import lock_run
 from tamiyo_rl.training.runs.log import read_log
+from tamiyo_rl.training.runs.run import open_run
+from tamiyo_rl.training.runs.settings import RunSettings
 from tests.cli.fork_server import ForkServer
-from tests.cli.tiny import ENDLESS, TINY, contents
+from tests.cli.tiny import ENDLESS, TINY, contents, files
 
 
 @pytest.mark.parametrize("arguments", [("a", *TINY, "--overwrite"), ("--resume", "a")])
@@ -67,3 +70,16 @@ def test_a_damaged_log_is_repaired_by_name(
     assert (run.path / "log.csv.damaged").read_bytes() == damaged
     again = load_policy(run.policy).bundle.state_dict()
     assert all(again[name].equal(parameter) for name, parameter in parameters.items())
+
+
+def test_a_script_leaves_what_the_command_leaves(run: RunFolder, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    with open_run(RunSettings.read(run.config), tmp_path / "b") as opened:
+        reports = list(opened.train())
+        with pytest.raises(ValueError, match="expected a folder that no other training uses"):
+            lock_run(tmp_path / "b").__enter__()
+    torch.set_num_threads(threads)
+    assert files(tmp_path / "b") == files(run.path)
+    assert [row["time/total_timesteps"] for row in read_log(run.log)] == [r.steps for r in reports]
+    one, other = (load_policy(f.policy).bundle.state_dict() for f in (run, opened.folder))
+    assert all(other[name].equal(parameter) for name, parameter in one.items())

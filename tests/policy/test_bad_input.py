@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tamiyo_rl import FactoredRecurrentActorCritic, HiddenState, LSTMPolicyBundle
+from tamiyo_rl import HiddenState, LSTMPolicyBundle
+from tamiyo_rl.policy import FactoredRecurrentActorCritic
 from tests.strategies import (
     JUNK,
     each_change,

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamiyo_rl import (
-    FactoredRecurrentActorCritic,
     HiddenState,
     LSTMPolicyBundle,
     MissingHiddenWarning,
     PolicyBundle,
 )
+from tamiyo_rl.policy import FactoredRecurrentActorCritic
 
 HEADS = {"op": 3, "slot": 5, "go": 1}
 

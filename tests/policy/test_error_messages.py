@@ -9,7 +9,8 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text, Tuple
 from torch import nn
 
-from tamiyo_rl import EpisodePlan, FactoredRecurrentActorCritic, LSTMPolicyBundle
+from tamiyo_rl import EpisodePlan, LSTMPolicyBundle
+from tamiyo_rl.policy import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.spaces import SpaceAdapter
 
 HEADS = {"op": 3, "slot": 2}

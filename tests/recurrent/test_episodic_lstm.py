@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tamiyo_rl import ActionHeads, EpisodePlan, EpisodicLSTM, HiddenState
+from tamiyo_rl import EpisodePlan, EpisodicLSTM, HiddenState
+from tamiyo_rl.policy import ActionHeads
 from tamiyo_rl.recurrent.packing import fewest_lanes, pack
 
 pytestmark = pytest.mark.clause("C5")

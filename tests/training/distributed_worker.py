@@ -16,7 +16,7 @@ from tamiyo_rl.training import (
     PPOConfig,
     RecurrentPPO,
     distributed,
-    make_cartpole_without_velocities,
+    make_envs,
 )
 from tamiyo_rl.training.distributed import process_group, rank, world_size
 
@@ -27,7 +27,7 @@ STEPS = 16
 def make_trainer(**config: Any) -> RecurrentPPO:
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    envs = make_cartpole_without_velocities(ENVS // world_size())
+    envs = make_envs(num_envs=ENVS // world_size())
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=8, learn_initial_hidden=True)
     if world_size() > 1:
         bundle.network = DistributedDataParallel(bundle.network)
@@ -139,10 +139,8 @@ def record_arguments(
 
 
 def unwrapped(_folder: Path) -> None:
-    """Train without a wrapper around the network."""
-    RecurrentPPO(
-        make_cartpole_without_velocities(4), LSTMPolicyBundle(2, 2), PPOConfig(num_steps=32)
-    )
+    """Forget to wrap the network."""
+    RecurrentPPO(make_envs(num_envs=4), LSTMPolicyBundle(2, 2), PPOConfig(num_steps=32))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
-from tamiyo_rl.cli.environments import find_modules_here
 from tamiyo_rl.cli.evaluate import Evaluate
 from tamiyo_rl.cli.numbers import WHOLE_NUMBERS
 from tamiyo_rl.cli.output import Output
@@ -21,6 +21,7 @@ from tamiyo_rl.cli.verify import Verify
 from tamiyo_rl.contract.guard import ContractError
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.distributed import LostProcessError
+from tamiyo_rl.training.runs.settings import RunSettings
 
 COMMANDS: dict[str, Any] = {"train": Train, "evaluate": Evaluate, "verify": Verify, "tour": Tour}
 Command = (
@@ -31,9 +32,9 @@ Command = (
 )
 OPTIONS = {
     field.name: field.name
-    for settings in (Train, PPOConfig, Evaluate, Verify)
+    for settings in (Train, RunSettings, PPOConfig, Evaluate, Verify)
     for field in fields(settings)
-    if field.name != "run"
+    if field.name not in {"run", "settings", "ppo"}
 } | {"env_id": "env"}
 
 
@@ -59,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
+def find_modules_here() -> None:
+    """Let `--env module:id` find a module in the current folder, as `python -m` does."""
+    here = str(Path.cwd())
+    if not sys.flags.safe_path and here not in sys.path:
+        sys.path.insert(0, here)
+
+
 def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
     """Turn the arguments of the command into what it shall do.
 
@@ -67,14 +75,16 @@ def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
     """
     name = given[0] if given else ""
     if name == "--version":
-        print(version("tamiyo-rl"))  # noqa: T201 - the answer
+        sys.stdout.write(version("tamiyo-rl") + "\n")
         sys.exit()
     if name not in COMMANDS:
         return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=given)
     command: Train | Evaluate | Verify | Tour = _parse_one(name, given[1:])
-    if isinstance(command, Train) and command.resume is not None:
-        return command.resumed(_parse_one(name, given[1:], default=command.saved()))
-    return command
+    if not isinstance(command, Train) or command.resume is None:
+        return command
+    saved = command.saved(command.resume)
+    _parse_one(name, given[1:], default=saved).require_settings_of(saved)
+    return saved
 
 
 def _parse_one(name: str, given: Sequence[str], default: Any = tyro.MISSING_NONPROP) -> Any:

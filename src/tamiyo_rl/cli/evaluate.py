@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from tamiyo_rl.checks import require_positive
-from tamiyo_rl.cli.environments import open_envs, reward_threshold
 from tamiyo_rl.cli.progress import say
-from tamiyo_rl.cli.train import Train
+from tamiyo_rl.training.envs.make import make_envs, reward_threshold
 from tamiyo_rl.training.rollout.evaluation import MAX_STEPS, Watcher, evaluate_policy
-from tamiyo_rl.training.runs.checkpoint import read_checkpoint
+from tamiyo_rl.training.runs.checkpoint import load_checkpoint_policy
 from tamiyo_rl.training.runs.folder import RunFolder
-from tamiyo_rl.training.runs.policy import SavedPolicy, build_policy, load_policy
+from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy
+from tamiyo_rl.training.runs.settings import RunSettings
 
 CURVE = {
     True: "played with sampled actions, as the learning curve shows them",
@@ -63,7 +63,7 @@ class Evaluate:
         require_positive(**{name: getattr(self, name) for name in counts})
         played = self._load()
         torch.manual_seed(self.seed)
-        with closing(open_envs(played.env, min(self.num_envs, self.episodes))) as envs:
+        with closing(make_envs(played.env, min(self.num_envs, self.episodes))) as envs:
             returns = self._play(played.policy, envs)
             threshold = reward_threshold(envs)
         if self.json:
@@ -81,10 +81,9 @@ class Evaluate:
         if self.run.is_file():
             return _Played(self.run, load_policy(self.run), self.env or self._env_beside())
         folder = RunFolder(self.run)
-        trained = Train.from_settings(folder.config, folder.read_config())
+        trained = RunSettings.read(folder.config)
         path = folder.require_checkpoint()
-        policy = build_policy(path, read_checkpoint(path)["policy"])
-        return _Played(path, policy, self.env or trained.env)
+        return _Played(path, load_checkpoint_policy(path), self.env or trained.env)
 
     def _env_beside(self) -> str:
         """Return the environment of the run in whose folder the policy lies."""
@@ -94,7 +93,7 @@ class Evaluate:
                 f"env: expected the environment that {self.run} plays, got none, and no run beside "
                 "the file. Pass --env."
             )
-        return Train.from_settings(folder.config, folder.read_config()).env
+        return RunSettings.read(folder.config).env
 
     def _play(self, policy: SavedPolicy, envs: Any) -> NDArray[np.float64]:
         with _progress(self.episodes) as watch:

@@ -45,9 +45,8 @@ class Output:
             if self._needed:
                 raise OSError(error.errno, error.strerror, "standard output") from error
             with suppress(OSError):
-                print(  # noqa: T201 - to people who no longer see the output
-                    f"tamiyo-rl: standard output: {error.strerror}; the training goes on",
-                    file=sys.stderr,
+                sys.stderr.write(
+                    f"tamiyo-rl: standard output: {error.strerror}; the training goes on\n"
                 )
 
 

@@ -1,15 +1,13 @@
-"""How far a training is: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a training: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
-import time
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from rich import progress as rich_progress
 from rich.console import Console
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tamiyo_rl.training.ppo.diagnostics import UpdateReport
 from tamiyo_rl.training.ppo.trainer import RecurrentPPO
@@ -22,120 +20,30 @@ def say(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+@contextmanager
+def show_progress(
+    console: Console, trainer: RecurrentPPO
+) -> Iterator[Callable[[UpdateReport], None]]:
+    """Yield what shows a report: in a bar, or in a line for each twentieth part of the training."""
+    steps = TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps")
+    columns = (BarColumn(), steps, TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        total = trainer.total_steps
+        task = bar.add_task("train", total=total, completed=trainer.steps, figures="")
+
+        def show(report: UpdateReport) -> None:
+            figures = f"{describe_return(report.episode_return)}, {report.fps:,.0f} steps/s"
+            part = total / LINES
+            is_due = report.steps // part > bar.tasks[0].completed // part or report.steps == total
+            bar.update(task, completed=report.steps, figures=figures)
+            if bar.disable and is_due:
+                say(console, f"{report.steps:,}/{total:,} steps, {figures}")
+
+        yield show
+
+
 def describe_return(episode_return: float) -> str:
     """Describe the mean return of the episodes that ended; before the first one it is NaN."""
     if math.isnan(episode_return):
         return "no episode has ended yet"
     return f"return {episode_return:.1f}"
-
-
-class Progress(Protocol):
-    """Shows reports while it is entered."""
-
-    def show(self, report: UpdateReport) -> None:
-        """Show one report."""
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End."""
-
-
-def make_progress(console: Console, trainer: RecurrentPPO) -> Progress:
-    """Make a bar where the console is a terminal, else plain lines."""
-    shown = ProgressBar if console.is_terminal else ProgressLines
-    return shown(console, trainer.steps, trainer.total_steps)
-
-
-class ProgressLines:
-    """Prints a line for every twentieth part of the training.
-
-    Args:
-        console: Where to.
-        done: Steps that are done before.
-        total: Steps of the whole training.
-    """
-
-    def __init__(self, console: Console, done: int, total: int) -> None:
-        self._console, self._total = console, total
-        self._begun, self._done, self._printed = time.perf_counter(), done, done
-
-    def show(self, report: UpdateReport) -> None:
-        """Print a line where a twentieth part has been done since the last one."""
-        part = self._total / LINES
-        if report.steps // part == self._printed // part and report.steps < self._total:
-            return
-        self._printed = report.steps
-        speed = (report.steps - self._done) / (time.perf_counter() - self._begun)
-        say(
-            self._console,
-            f"{report.steps:,}/{self._total:,} steps, {describe_return(report.episode_return)}, "
-            f"{speed:,.0f} steps/s",
-        )
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End."""
-
-
-class StepsPerSecond(rich_progress.ProgressColumn):
-    """Shows the environment steps per second."""
-
-    def render(self, task: rich_progress.Task) -> Text:
-        """Return the speed, 0 before the first update."""
-        return Text(f"{task.finished_speed or task.speed or 0:,.0f} steps/s")
-
-
-class ProgressBar:
-    """Draws a bar with the steps, the return, the steps per second and the time left.
-
-    Args:
-        console: Where to.
-        done: Steps that are done before.
-        total: Steps of the whole training.
-    """
-
-    def __init__(self, console: Console, done: int, total: int) -> None:
-        self._bar = rich_progress.Progress(
-            rich_progress.BarColumn(),
-            rich_progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-            rich_progress.TextColumn("{task.fields[episodes]}"),
-            StepsPerSecond(),
-            rich_progress.TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._bar.add_task("train", total=total, completed=done, episodes="")
-
-    def show(self, report: UpdateReport) -> None:
-        """Move the bar on."""
-        episodes = describe_return(report.episode_return)
-        self._bar.update(self._task, completed=report.steps, episodes=episodes)
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End, and leave the bar as it stands."""
-        self._bar.stop()

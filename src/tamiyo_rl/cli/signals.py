@@ -1,56 +1,46 @@
-"""Signals that ask a command to end, noted and obeyed when it suits."""
+"""Notes of the signals that ask a command to end, which it obeys after the current update."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 
 
-class StopSignals:
-    """Notes the first SIGINT, SIGTERM or SIGHUP; a second one acts as it would without this.
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Yield a list, which gets the number of the first SIGINT, SIGTERM or SIGHUP.
 
-    SIGHUP says that the terminal was closed; under `nohup` it stays ignored.
-
-    Attributes:
-        received: Number of the signal; 0 before one comes.
+    A second signal acts as it would without this. SIGHUP says that the terminal was closed; under
+    `nohup` it stays ignored. Only the main thread is told of signals.
     """
+    received: list[int] = []
+    before: dict[signal.Signals, Any] = {}
 
-    def __init__(self) -> None:
-        self.received = 0
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        """Begin to take note; only the main thread is told of signals."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {
-                number: signal.signal(number, self._note)
-                for number in SIGNALS
-                if not _ignored_by_nohup(number)
-            }
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give the signals back."""
-        self._give_back()
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        self._give_back()
-
-    def _give_back(self) -> None:
-        for number, handler in self._before.items():
+    def give_back() -> None:
+        for number, handler in before.items():
             signal.signal(number, handler)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        give_back()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if not _ignored_by_nohup(number):
+                before[number] = signal.getsignal(number)
+                signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        give_back()
 
 
 def _ignored_by_nohup(number: signal.Signals) -> bool:

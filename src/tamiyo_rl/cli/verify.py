@@ -17,8 +17,8 @@ from tamiyo_rl.crossings.verify import record, require_writable, verify, write_r
 class Verify:
     """Run the catalogue of crossings here: what PyTorch does, and which tools notice.
 
-    Exits with 1 when PyTorch did something else than expected, or a tool missed what it must
-    notice or accused what is fine.
+    Exits with 1 when PyTorch did something else than expected, or a tool missed a misuse or raised
+    a false alarm.
 
     Attributes:
         device: Where the crossings run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -44,6 +44,11 @@ class Elsewhere:
     noticed_by: frozenset[Tool]
 
 
+def plain(lab: Lab) -> Mapping[str, torch.Tensor]:
+    """Build the loss as it should be: from the differentiable initial state."""
+    return lab.terms(lab.evaluate())
+
+
 @dataclass(frozen=True)
 class Crossing:
     """One way for a rollout tensor to reach training.
@@ -54,8 +59,8 @@ class Crossing:
         expected: What PyTorch does with it, with no tool of ours.
         verdict: `correct`, `breach` (harmless here, but C4 is broken) or `misuse`.
         noticed_by: The tools that must notice it.
-        instead: For a misuse that no tool notices, what makes it impossible.
         run: Builds the terms of a loss in a laboratory.
+        instead: For a misuse that no tool notices, what makes it impossible.
         reference: Builds the terms that it should have built.
         learned: Whether the policy learns its initial state.
         core: Of the policy, as `Policy` names them.
@@ -67,11 +72,11 @@ class Crossing:
     expected: Outcome
     verdict: Verdict
     noticed_by: frozenset[Tool]
-    instead: str
     run: Run
-    reference: Run
-    learned: bool
-    core: str
+    instead: str = ""
+    reference: Run = plain
+    learned: bool = False
+    core: str = "lstm"
     elsewhere: Elsewhere | None = None
 
     @property
@@ -92,41 +97,30 @@ class Crossing:
 CATALOGUE: dict[str, Crossing] = {}
 
 
-def plain(lab: Lab) -> Mapping[str, torch.Tensor]:
-    """Build the loss as it should be: from the differentiable initial state."""
-    return lab.terms(lab.evaluate())
-
-
-def crossing(
+def enter(
+    name: str,
+    sentence: str,
+    run: Run,
     expected: Outcome,
     verdict: Verdict,
     *noticed_by: Tool,
-    instead: str = "",
-    reference: Run = plain,
-    learned: bool = False,
-    core: str = "lstm",
-    elsewhere: Elsewhere | None = None,
+    **settings: Any,
+) -> None:
+    """Enter a crossing into the catalogue; `settings` are the last fields of `Crossing`."""
+    tools = frozenset(noticed_by)
+    CATALOGUE[name] = Crossing(name, sentence, expected, verdict, tools, run, **settings)
+
+
+def crossing(
+    expected: Outcome, verdict: Verdict, *noticed_by: Tool, **settings: Any
 ) -> Callable[[Run], Run]:
     """Enter a function into the catalogue: module and name make its id, its docstring says it."""
 
-    def enter(run: Run) -> Run:
-        family = run.__module__.rpartition(".")[2].replace("_", "-")
-        name = f"{family}.{run.__name__.replace('_', '-')}"
+    def decorate(run: Run) -> Run:
+        family = run.__module__.rpartition(".")[2]
+        name = f"{family}.{run.__name__}".replace("_", "-")
         sentence = (run.__doc__ or "").strip()
-        tools = frozenset(noticed_by)
-        CATALOGUE[name] = Crossing(
-            name,
-            sentence,
-            expected,
-            verdict,
-            tools,
-            instead,
-            run,
-            reference,
-            learned,
-            core,
-            elsewhere,
-        )
+        enter(name, sentence, run, expected, verdict, *noticed_by, **settings)
         return run
 
-    return enter
+    return decorate

@@ -13,7 +13,11 @@ from tamiyo_rl.contract.guard import guard_training_inputs
 from tamiyo_rl.contract.nesting import walk_tensors
 from tamiyo_rl.contract.origin import mark_origin, origin_of
 
-BATCH, TIME, FEATURES, WIDTH, ACTIONS = 3, 5, 4, 8, 3
+BATCH = 3
+TIME = 5
+FEATURES = 4
+WIDTH = 8
+ACTIONS = 3
 
 State = tuple[torch.Tensor, torch.Tensor]
 
@@ -83,7 +87,8 @@ class Policy(nn.Module):
         }
         self.encoder: nn.Module = nn.Linear(FEATURES, WIDTH)
         self.core = cores[core]()
-        self.policy_head, self.value_head = nn.Linear(WIDTH, ACTIONS), nn.Linear(WIDTH, 1)
+        self.policy_head = nn.Linear(WIDTH, ACTIONS)
+        self.value_head = nn.Linear(WIDTH, 1)
         if learned:
             self.h0 = nn.Parameter(torch.randn(1, 1, WIDTH))
             self.c0 = nn.Parameter(torch.randn(1, 1, WIDTH))
@@ -159,12 +164,14 @@ class Lab:
 
     def __init__(self, *, learned: bool = False, core: str = "lstm", guarded: bool = False) -> None:
         torch.manual_seed(0)
-        self.phase, self.guarded = "on the way", guarded
+        self.phase = "on the way"
+        self.guarded = guarded
         self.policy = Policy(core, learned=learned)
         self.optimizer = torch.optim.SGD(self.policy.parameters(), lr=0.1)
         self.features = torch.randn(BATCH, TIME, FEATURES)
         self.actions = torch.randint(ACTIONS, (BATCH, TIME))
-        self.advantages, self.returns = torch.randn(BATCH, TIME), torch.randn(BATCH, TIME)
+        self.advantages = torch.randn(BATCH, TIME)
+        self.returns = torch.randn(BATCH, TIME)
         with torch.no_grad():
             self.old = Evaluation(
                 *(x.clone() for x in self.policy.evaluate(self.features, self.actions))
@@ -204,6 +211,7 @@ class Lab:
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
         """Say where an error that is raised within comes from."""
-        before, self.phase = self.phase, phase
+        before = self.phase
+        self.phase = phase
         yield
         self.phase = before

@@ -1,4 +1,4 @@
-"""What the CPU at hand can compute, which decides what PyTorch does under autocast."""
+"""Abilities of the CPU at hand, which decide what PyTorch does under autocast."""
 
 from __future__ import annotations
 

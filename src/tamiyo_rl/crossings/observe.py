@@ -25,8 +25,8 @@ class Observation:
         id: Of the crossing.
         seen: PyTorch's outcome, `unsupported`, or `crashed`.
         noticed_by: The tools that noticed it.
-        flagged: Whether `is_inference()` of the training call's arguments alone tells.
-        marked: Whether a Python marker on rollout tensors alone tells.
+        flagged: Whether `is_inference()` of the training call's arguments is enough to tell.
+        marked: Whether a Python marker on rollout tensors is enough to tell.
         error: The first line of PyTorch's error.
     """
 
@@ -55,10 +55,12 @@ def observe(case: Crossing, device: str) -> Observation:
                 return Observation(case.id, "unsupported", error=_first_line(error))
             traced = ("trace",) if hasattr(error, "__notes__") else ()
             noticed = (*noticing(case), *traced)
-            seen, message = f"raises {lab.phase}", _first_line(error)
+            seen = f"raises {lab.phase}"
+            message = _first_line(error)
         else:
             seen = "fine" if _same(lab, _reference(case)) else "silently wrong"
-            noticed, message = noticing(case), ""
+            noticed = noticing(case)
+            message = ""
         return Observation(case.id, seen, noticed, lab.flagged, lab.marked, message)
 
 
@@ -72,7 +74,8 @@ def train(lab: Lab, run: Run) -> None:
 
 def noticing(case: Crossing) -> tuple[str, ...]:
     """Run a crossing with the guard, the audit and the check of the ratio; name who notices."""
-    lab, tools = _lab(case, guarded=True), []
+    lab = _lab(case, guarded=True)
+    tools = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -44,7 +44,8 @@ def print_results(results: Sequence[Result], device: str, console: Console) -> N
 
 def _difference(result: Result) -> str:
     """Return the id, and below it what was expected and seen, in lines that are not folded."""
-    crossing, seen = result.crossing, result.observation
+    crossing = result.crossing
+    seen = result.observation
     lines = [
         crossing.id,
         f"  expected: {_outcome(crossing.expected, crossing.noticed_by)}",
@@ -68,7 +69,8 @@ def _table(family: str, results: Sequence[Result]) -> Table:
         table.add_column(column, overflow="fold")
     table.add_column("", no_wrap=True)
     for result in results:
-        crossing, seen = result.crossing, result.observation
+        crossing = result.crossing
+        seen = result.observation
         table.add_row(
             crossing.id.partition(".")[2],
             crossing.verdict,

@@ -86,7 +86,7 @@ def verify(device: str = "cpu", families: Sequence[str] = ()) -> Iterator[Result
 
 
 def summary(results: Sequence[Result]) -> dict[str, Any]:
-    """Count what was noticed, and what a marker or `is_inference()` alone would have noticed.
+    """Count what was noticed, and what only a marker or `is_inference()` would have noticed.
 
     Args:
         results: What `verify` yielded.

@@ -15,7 +15,8 @@ def main(device: str, ids: list[str]) -> None:
     """Print what is seen of each crossing as soon as it is seen."""
     for name in ids:
         seen = observe(CATALOGUE[name], device).as_json()
-        print(json.dumps(seen), flush=True)  # noqa: T201 - verify reads it
+        sys.stdout.write(json.dumps(seen) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

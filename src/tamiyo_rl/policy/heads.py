@@ -30,7 +30,7 @@ class ActionHeads:
     Examples:
         ```python
         import torch
-        from tamiyo_rl import ActionHeads
+        from tamiyo_rl.policy import ActionHeads
 
         heads = ActionHeads({"op": 2, "slot": 3})
         masks = {

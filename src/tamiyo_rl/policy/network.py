@@ -31,7 +31,7 @@ class FactoredRecurrentActorCritic(nn.Module):
     Examples:
         ```python
         import torch
-        from tamiyo_rl import FactoredRecurrentActorCritic
+        from tamiyo_rl.policy import FactoredRecurrentActorCritic
 
         network = FactoredRecurrentActorCritic(feature_dim=4, num_actions=5, hidden_dim=8)
         logits, value, hidden = network(torch.zeros(2, 7, 4))

@@ -1,20 +1,17 @@
 """A reference user of the policy: rollout buffer, recurrent PPO and environments."""
 
+from tamiyo_rl.policy.spaces import SpaceAdapter
 from tamiyo_rl.training.config import PPOConfig
-from tamiyo_rl.training.envs.make import (
-    KeepColumns,
-    make_cartpole_without_velocities,
-    make_envs,
-)
+from tamiyo_rl.training.distributed import process_group, rank, world_size
+from tamiyo_rl.training.envs.make import make_envs
 from tamiyo_rl.training.envs.masks import ActionMasks
 from tamiyo_rl.training.envs.stepper import EnvironmentStep, EnvironmentStepper
 from tamiyo_rl.training.ppo.diagnostics import (
-    GradientNorms,
     UpdateReport,
     explained_variance,
     hidden_staleness,
 )
-from tamiyo_rl.training.ppo.loss import PPOLoss, ppo_loss
+from tamiyo_rl.training.ppo.loss import ppo_loss
 from tamiyo_rl.training.ppo.trainer import RecurrentPPO
 from tamiyo_rl.training.rollout.buffer import RolloutBatch, RolloutBuffer
 from tamiyo_rl.training.rollout.evaluation import evaluate_policy
@@ -25,23 +22,21 @@ from tamiyo_rl.training.runs.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from tamiyo_rl.training.runs.log import TensorBoardLog
 from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
-from tamiyo_rl.training.runs.tensorboard import TensorBoardLog
 
 __all__ = [
     "ActionMasks",
     "EnvironmentStep",
     "EnvironmentStepper",
     "FeatureNormalizer",
-    "GradientNorms",
-    "KeepColumns",
     "PPOConfig",
-    "PPOLoss",
     "RecurrentPPO",
     "RewardScaler",
     "RolloutBatch",
     "RolloutBuffer",
     "SavedPolicy",
+    "SpaceAdapter",
     "TensorBoardLog",
     "UpdateReport",
     "compute_gae",
@@ -51,9 +46,11 @@ __all__ = [
     "latest_checkpoint",
     "load_checkpoint",
     "load_policy",
-    "make_cartpole_without_velocities",
     "make_envs",
     "ppo_loss",
+    "process_group",
+    "rank",
     "save_checkpoint",
     "save_policy",
+    "world_size",
 ]

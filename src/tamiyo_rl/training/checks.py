@@ -1,4 +1,4 @@
-"""What the calls of the trainer accept; everything else is refused before anything changes."""
+"""Checks of what the calls of the trainer accept, made before anything changes."""
 
 from __future__ import annotations
 
@@ -43,22 +43,24 @@ def require_floats(
         dims: Names of the dimensions.
 
     Returns:
-        `like`, or the first.
+        The first.
     """
+    tensors: list[torch.Tensor] = []
     for name, value in zip(names, values, strict=True):
-        like = _require_like(name, value, like, dims)
-        if not value.is_floating_point():  # type: ignore[attr-defined]  # _require_like refuses all else
-            raise TypeError(f"{name}: expected floating point, got {value.dtype}. Use .float().")  # type: ignore[attr-defined]  # _require_like refuses all else
-    assert like is not None  # noqa: S101 - there is a name
-    return like
+        tensor = _require_like(name, value, like, dims)
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name}: expected floating point, got {tensor.dtype}. Use .float().")
+        tensors.append(tensor)
+        like = tensors[0] if like is None else like
+    return tensors[0]
 
 
 def require_flags(names: Sequence[str], values: Sequence[object], like: torch.Tensor) -> None:
     """Raise unless these are bool, of the shape and on the device of `like`."""
     for name, value in zip(names, values, strict=True):
-        _require_like(name, value, like)
-        if value.dtype != torch.bool:  # type: ignore[attr-defined]  # _require_like refuses all else
-            raise TypeError(f"{name}: expected torch.bool, got {value.dtype}. Use .bool().")  # type: ignore[attr-defined]  # _require_like refuses all else
+        tensor = _require_like(name, value, like)
+        if tensor.dtype != torch.bool:
+            raise TypeError(f"{name}: expected torch.bool, got {tensor.dtype}. Use .bool().")
 
 
 def _require_like(
@@ -71,7 +73,7 @@ def _require_like(
     tensor = require_shape(name, value, sizes)
     if like is not None and tensor.device != like.device:
         raise ValueError(f"{name}: expected a tensor on {like.device}, got one on {tensor.device}.")
-    return tensor if like is None else like
+    return tensor
 
 
 def require_fit(bundle: PolicyBundle, envs: VectorEnv[Any, Any, Any]) -> None:
@@ -85,7 +87,8 @@ def require_fit(bundle: PolicyBundle, envs: VectorEnv[Any, Any, Any]) -> None:
         raise TypeError(f"bundle: expected a PolicyBundle, got {type(bundle).__name__}.")
     spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
     for name in ("feature_dim", "action_dims"):
-        needed, own = getattr(spaces, name), getattr(bundle, name)
+        needed = getattr(spaces, name)
+        own = getattr(bundle, name)
         if needed != own:
             raise ValueError(
                 f"bundle: expected {name}={needed} for these environments, got {own}. Build it "

@@ -1,7 +1,7 @@
-"""Several processes that train one policy; in a process alone, every function gives back its own.
+"""Several processes that train one policy; with a single process, a function returns its argument.
 
-What is the same in every process: the parameters, the optimizer, the normalisers. What is not:
-the environments, their hidden states, the random numbers.
+The parameters, the optimizer and the normalisers are the same in every process. The environments,
+their hidden states and the random numbers differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LostProcessError(RuntimeError):
 
 @contextmanager
 def process_group(timeout: timedelta = PATIENCE) -> Iterator[None]:
-    """Join the processes that `torchrun` started; alone, do nothing.
+    """Join the processes that `torchrun` started; do nothing with a single process.
 
     Tensors on the CPU travel by gloo, those on CUDA by NCCL.
 
@@ -43,7 +43,7 @@ def process_group(timeout: timedelta = PATIENCE) -> Iterator[None]:
 
     Examples:
         ```python
-        from tamiyo_rl.training.distributed import process_group, rank, world_size
+        from tamiyo_rl.training import process_group, rank, world_size
 
         with process_group():
             print(rank(), world_size())
@@ -78,12 +78,12 @@ def launched() -> bool:
 
 
 def rank() -> int:
-    """Return which process of the group this one is; 0 if it is alone."""
+    """Return the number of this process in its group; 0 without a group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Return how many processes train together; 1 if it is alone."""
+    """Return how many processes train together; 1 without a group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -98,7 +98,8 @@ def local_device(kind: str) -> torch.device:
     """
     if kind != "cuda":
         return torch.device(kind)
-    index, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    count = torch.cuda.device_count()
     if index >= count:
         raise ValueError(
             f"device: expected one that this machine has, got cuda:{index} of {count} on CUDA. "
@@ -165,7 +166,7 @@ def _gather(own: torch.Tensor) -> list[torch.Tensor]:
 
 @contextmanager
 def _let_go(tensors: list[torch.Tensor]) -> Iterator[None]:
-    """At the end, wait until no thread of gloo holds one of the tensors any more.
+    """At the end, wait until the threads of gloo have let go of the tensors.
 
     To let go of a tensor that Python made, a thread needs the interpreter's lock: a process that
     ends before is aborted, and one that frees the group before waits for ever

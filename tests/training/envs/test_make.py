@@ -7,16 +7,22 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
-from tamiyo_rl.training import make_cartpole_without_velocities, make_envs
+from tamiyo_rl.training import make_envs
 from tamiyo_rl.training.envs.make import DEFAULT_TASK
 
 
 def test_default_task_shows_positions_and_hides_velocities() -> None:
-    envs, full = make_cartpole_without_velocities(4), gymnasium.make_vec("CartPole-v1", num_envs=4)
+    envs, full = make_envs(num_envs=4), gymnasium.make_vec("CartPole-v1", num_envs=4)
     shown, whole = envs.reset(seed=3)[0], full.reset(seed=3)[0]
     np.testing.assert_array_equal(shown, whole[:, [0, 2]])
     assert envs.single_observation_space.shape == (2,)
     assert envs.observation_space.contains(shown)
+    for _ in range(30):
+        action = np.ones(4, dtype=np.int64)
+        shown, *others = envs.step(action)
+        whole, *expected = full.step(action)
+        np.testing.assert_array_equal(shown, whole[:, [0, 2]])
+        np.testing.assert_equal(others, expected)
 
 
 def test_the_default_task_has_an_id_a_limit_and_a_threshold() -> None:

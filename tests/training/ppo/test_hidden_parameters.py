@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from tamiyo_rl import ContractError, LSTMPolicyBundle
-from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_cartpole_without_velocities
+from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_envs
 from tests.contract.custom_functions import Recompute
 
 pytestmark = pytest.mark.clause("C3", "C8")
@@ -34,7 +34,7 @@ def make_trainer(way: Way) -> RecurrentPPO:
     torch.manual_seed(0)
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=8, encoder=Encoder(way))
     config = PPOConfig(total_steps=128, num_steps=16, sequence_length=8, num_minibatches=2)
-    return RecurrentPPO(make_cartpole_without_velocities(4), bundle, config)
+    return RecurrentPPO(make_envs(num_envs=4), bundle, config)
 
 
 @pytest.mark.parametrize(

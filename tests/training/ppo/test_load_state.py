@@ -13,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from tamiyo_rl.training import RecurrentPPO, make_envs
 from tamiyo_rl.training.ppo.seeding import random_state
-from tests.training.runs.test_checkpoint import make_trainer, same, train
+from tests.training.runs.test_checkpoint import Counters, make_trainer, same, train
 
 Damage = Callable[[dict[str, Any]], Any]
 
@@ -41,8 +41,8 @@ DAMAGES: dict[str, Damage] = {
     "ended": lambda state: own(state)["collector"]["stepper"].update(_ended=None),
     "no masks": lambda state: own(state)["collector"]["stepper"].pop("masks"),
     "no environment": lambda state: environments(state).popitem(),
-    "an environment": lambda state: environments(state).update(envs=3),
-    "the last environment": lambda state: environments(state).update({last(state): 3}),
+    "their random numbers": lambda state: environments(state).update(random=3),
+    "what comes last": lambda state: environments(state).update(prev_done=3),
     "torch": lambda state: own(state)["random"].update(torch=torch.zeros(5, dtype=torch.uint8)),
     "no torch": lambda state: own(state)["random"].pop("torch"),
     "numpy": lambda state: own(state)["random"].update(numpy=3),
@@ -52,10 +52,6 @@ DAMAGES: dict[str, Damage] = {
 
 def environments(state: dict[str, Any]) -> Any:
     return own(state)["collector"]["stepper"]["environments"]
-
-
-def last(state: dict[str, Any]) -> str:
-    return str([*environments(state)][-1])
 
 
 def begun(envs: Any, updates: int) -> RecurrentPPO:
@@ -71,7 +67,7 @@ def everything(trainer: RecurrentPPO) -> Any:
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_nothing_changes_whatever_part_fails(damage: Damage) -> None:
     def make() -> Any:
-        return make_envs("CartPole-v1", 4, vectorization="sync")
+        return make_envs(num_envs=4)
 
     trainer, state = begun(make(), 2), everything(begun(make(), 3))
     damage(state)
@@ -84,7 +80,7 @@ def test_nothing_changes_whatever_part_fails(damage: Damage) -> None:
     assert train(trainer, 2) == expected
 
 
-@pytest.mark.parametrize("damage", ["no policy", "hidden", "the last environment", "python"])
+@pytest.mark.parametrize("damage", ["no policy", "hidden", "what comes last", "python"])
 def test_a_training_that_has_not_begun_begins_as_if_nothing_had_been(damage: str) -> None:
     trainer, untouched = (make_trainer(make_envs(num_envs=4)) for _ in range(2))
     state = everything(begun(make_envs(num_envs=4), 1))
@@ -109,38 +105,13 @@ def test_what_is_no_state_is_named(state: Any) -> None:
         make_trainer(make_envs(num_envs=4)).load_state_dict(state)
 
 
-class Stubborn(gymnasium.Env[Any, Any]):
-    """Takes no state once it is told to refuse."""
-
-    observation_space = gymnasium.spaces.Box(0, 1, (1,))
-    action_space = gymnasium.spaces.Discrete(2)
-    time, refuses = 0, False
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        self.time = 0
-        return np.zeros(1, dtype=np.float32), {}
-
-    def step(self, action: Any) -> Any:
-        self.time += 1
-        return np.full(1, self.time / 99, dtype=np.float32), 1.0, self.time == 9, False, {}
-
-    def get_state(self) -> int:
-        return self.time
-
-    def set_state(self, state: int) -> None:
-        refuses, self.refuses = self.refuses, False
-        if refuses:
-            raise RuntimeError("it refuses")
-        self.time = state
-
-
 def test_environments_that_took_a_state_are_put_back_where_another_refuses_it() -> None:
-    trainer, state = (begun(SyncVectorEnv([Stubborn] * 2), updates) for updates in (2, 3))
-    envs: Any = trainer.envs.unwrapped
-    envs.envs[1].refuses = True
+    state = everything(begun(Counters(), 3))
+    environments(state)["counts"][1] = -1
+    trainer = begun(Counters(), 2)
     before = everything(trainer)
     with pytest.raises(ValueError, match=r"^state: expected .*, got RuntimeError: it refuses"):
-        trainer.load_state_dict(everything(state))
+        trainer.load_state_dict(state)
     assert same(everything(trainer), before)
     assert trainer.collector.can_go_on
 

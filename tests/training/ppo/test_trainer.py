@@ -15,7 +15,7 @@ from tamiyo_rl.training import (
     RecurrentPPO,
     RewardScaler,
     evaluate_policy,
-    make_cartpole_without_velocities,
+    make_envs,
 )
 from tamiyo_rl.training.ppo.loss import PPOLoss, ppo_loss
 from tests.training.scripted import SCRIPTS, make_vector, reward
@@ -23,7 +23,7 @@ from tests.training.scripted import SCRIPTS, make_vector, reward
 
 def make_trainer(**config: Any) -> RecurrentPPO:
     torch.manual_seed(0)
-    envs = make_cartpole_without_velocities(4)
+    envs = make_envs(num_envs=4)
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=16, learn_initial_hidden=True)
     settings = {"num_steps": 16, "sequence_length": 8, "num_minibatches": 2, "epochs": 2}
     return RecurrentPPO(envs, bundle, PPOConfig(**{"total_steps": 640} | settings | config))
@@ -72,7 +72,7 @@ def test_bad_settings_are_named(bad: dict[str, Any]) -> None:
 
 
 def test_a_bundle_that_does_not_fit_is_named() -> None:
-    envs = make_cartpole_without_velocities(4)
+    envs = make_envs(num_envs=4)
     with pytest.raises(ValueError, match="bundle: expected feature_dim=2"):
         RecurrentPPO(envs, LSTMPolicyBundle(4, 2), PPOConfig())
     with pytest.raises(ValueError, match="bundle: expected action_dims"):
@@ -119,7 +119,7 @@ def test_evaluation_leaves_the_policy_as_it_was() -> None:
     encoder = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout(0.5))
     bundle = LSTMPolicyBundle(2, 2, hidden_dim=4, encoder=encoder)
     before = {name: tensor.clone() for name, tensor in bundle.state_dict().items()}
-    envs = make_cartpole_without_velocities(3)
+    envs = make_envs(num_envs=3)
     first, second = (evaluate_policy(bundle, envs, FeatureNormalizer(2)) for _ in range(2))
     assert first.tolist() == second.tolist()
     assert bundle.training
@@ -135,7 +135,7 @@ def test_a_loss_that_trains_too_little_stops_the_first_update(
         return loss._replace(policy=loss.policy.detach())
 
     monkeypatch.setattr("tamiyo_rl.training.ppo.updater.ppo_loss", broken)
-    envs = make_cartpole_without_velocities(num_envs=2)
+    envs = make_envs(num_envs=2)
     bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2, hidden_dim=4)
     config = PPOConfig(total_steps=64, num_steps=32, num_minibatches=1, epochs=1)
     before = [parameter.clone() for parameter in bundle.parameters()]
@@ -156,7 +156,7 @@ class IgnoresResets(LSTMPolicyBundle):
 @pytest.mark.clause("C7")
 def test_ignored_resets_stop_the_first_update_of_a_policy_at_its_initialisation() -> None:
     torch.manual_seed(0)
-    envs = make_cartpole_without_velocities(4)
+    envs = make_envs(num_envs=4)
     trainer = RecurrentPPO(envs, IgnoresResets(2, 2), PPOConfig(total_steps=1024))
     before = [parameter.clone() for parameter in trainer.bundle.parameters()]
     with pytest.raises(ContractError, match=r"value: expected what the rollout stored.*\n.*starts"):
@@ -167,7 +167,7 @@ def test_ignored_resets_stop_the_first_update_of_a_policy_at_its_initialisation(
 @pytest.mark.clause("C7")
 def test_the_tolerance_of_the_settings_is_the_one_that_is_used() -> None:
     torch.manual_seed(0)
-    envs = make_cartpole_without_velocities(4)
+    envs = make_envs(num_envs=4)
     config = PPOConfig(total_steps=512, consistency_tolerance=1.0)
     next(RecurrentPPO(envs, IgnoresResets(2, 2), config).train())
     with pytest.raises(ValueError, match="consistency_tolerance: expected a number positive"):

@@ -4,14 +4,14 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from operator import length_hint
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import (
@@ -72,27 +72,16 @@ def test_the_rest_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     assert all(own.equal(other) for own, other in parameters)
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1", "Blackjack-v1"])
-def test_sync_environments_go_on_too(env_id: str, tmp_path: Path) -> None:
-    def make() -> RecurrentPPO:
-        return make_trainer(make_envs(env_id, 3, vectorization="sync"))
-
-    expected = train(make(), UPDATES)
-    begun = make()
-    train(begun, 3)
-    path = save_checkpoint(tmp_path, begun)
-    resumed = make()
-    load_checkpoint(path, resumed)
-    assert exactly(train(resumed, UPDATES)) == exactly(expected[3:])
-
-
-def test_environments_in_other_processes_begin_new_episodes(tmp_path: Path) -> None:
-    envs = AsyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_environments_that_do_not_tell_their_state_begin_new_episodes(
+    vectorization: Any, tmp_path: Path
+) -> None:
+    envs = make_envs("CartPole-v1", 2, vectorization=vectorization)
     begun = make_trainer(envs)
     train(begun, 2)
     path = save_checkpoint(tmp_path, begun)
     stepper = read_checkpoint(path)["trainer"]["processes"][0]["collector"]["stepper"]
-    assert "parent_pipes: expected data, got Connection" in stepper["not_saved"]
+    assert "expected environments with get_state()" in stepper["not_saved"]
     resumed = make_trainer(envs)
     load_checkpoint(path, resumed)
     assert resumed.collector.starts.all()
@@ -162,7 +151,7 @@ def test_a_wrong_argument_is_named(call: Any, message: str) -> None:
         ),
         (
             lambda: make_trainer(make_envs(num_envs=4, vectorization="sync")),
-            "envs: expected the environments of the checkpoint",
+            r"envs: expected environments with get_state\(\) and set_state\(state\), got SyncVec",
         ),
         (lambda: make_trainer(make_envs(num_envs=2), total_steps=384), "envs: expected num_envs=4"),
     ],
@@ -222,6 +211,15 @@ def test_every_flipped_bit_that_matters_is_noticed(tmp_path: Path) -> None:
     assert noticed > 100
 
 
+def test_an_entry_that_says_it_is_a_folder_is_noticed(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, _begun())
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 38] ^= 16  # PyTorch would leave the tensor uninitialised
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a damaged or foreign file\n  cause: .* attributes of"):
+        read_checkpoint(path)
+
+
 def same(one: Any, other: Any) -> bool:
     """Compare what a file holds, to the bit."""
     if isinstance(one, torch.Tensor):
@@ -239,40 +237,72 @@ def _begun() -> RecurrentPPO:
     return trainer
 
 
-def test_environments_that_speak_for_themselves(tmp_path: Path) -> None:
+def test_environments_that_tell_their_state_go_on(tmp_path: Path) -> None:
     def make() -> RecurrentPPO:
-        return make_trainer(SyncVectorEnv([Machine] * 2))
+        return make_trainer(Counters())
 
     expected = train(make(), UPDATES)
     begun = make()
     train(begun, 2)
     path = save_checkpoint(tmp_path, begun)
+    train(begun, 1)  # what was saved is a copy
     resumed = make()
     load_checkpoint(path, resumed)
     assert exactly(train(resumed, UPDATES)) == exactly(expected[2:])
 
 
-class Machine(gymnasium.Env[Any, Any]):
-    """Holds an object that is no data, and says what its state is."""
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (np.zeros(2), r"envs\.get_state\(\): expected a number, a string, .* got ndarray"),
+        ({"a": [1, {2}]}, r"envs\.get_state\(\)\['a'\]\[1\]: expected a number, .* got set"),
+        (np.float64(1), r"envs\.get_state\(\): expected a number, .* got float64"),
+    ],
+)
+def test_a_state_that_no_checkpoint_can_hold_is_named(
+    state: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(Counters())
+    train(trainer, 1)
+    monkeypatch.setattr(Counters, "get_state", lambda _: state)
+    with pytest.raises(TypeError, match=f"^{message}"):
+        save_checkpoint(tmp_path, trainer)
+    assert not list(tmp_path.iterdir())
+
+
+class Counter(gymnasium.Env[Any, Any]):
+    """Counts its steps."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (1,))
     action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self) -> None:
-        self.counter: Any = iter(range(10**9))
+    count = 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        self.counter = iter(range(10**9))
-        return self.observation_space.sample() * 0, {}
+        self.count = 0
+        return np.zeros(1, np.float32), {}
 
     def step(self, action: Any) -> Any:
-        count = next(self.counter)
-        observation = self.observation_space.sample() * 0 + count / 20
-        return observation, float(action * count % 3), count > 20, False, {}
+        self.count += 1
+        observation = np.full(1, self.count / 20, np.float32)
+        return observation, float(action * self.count % 3), self.count > 20, False, {}
 
-    def get_state(self) -> int:
-        return 10**9 - length_hint(self.counter)
 
-    def set_state(self, state: int) -> None:
-        self.counter = iter(range(state, 10**9))
+class Counters(SyncVectorEnv):
+    """Two of them that tell how far they have counted, and refuse a negative count."""
+
+    envs: Any
+
+    def __init__(self) -> None:
+        super().__init__([Counter] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+        self.counts = torch.zeros(2, dtype=torch.long)
+
+    def get_state(self) -> Any:
+        for row, env in enumerate(self.envs):
+            self.counts[row] = env.count  # whoever asked before must have got a copy
+        return {"counts": self.counts}
+
+    def set_state(self, state: Any) -> None:
+        for env, count in zip(self.envs, state["counts"].tolist(), strict=True):
+            if count < 0:
+                raise RuntimeError("it refuses")
+            env.count = count

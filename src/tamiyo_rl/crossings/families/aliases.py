@@ -62,7 +62,8 @@ def copy_kept(lab: Lab) -> Terms:
 @crossing("silently wrong", "misuse", "ratio")
 def references_to_one_tensor(lab: Lab) -> Terms:
     """A list of references to one tensor that is updated in place: every step is the last."""
-    current, steps = torch.empty_like(lab.features[:, 0]), []
+    current = torch.empty_like(lab.features[:, 0])
+    steps = []
     for step in lab.features.unbind(1):
         current.copy_(step)
         steps.append(current)

@@ -116,7 +116,8 @@ def advantages_sliced(lab: Lab) -> Terms:
 @crossing("fine", "correct")
 def advantages_negated(lab: Lab) -> Terms:
     """The same, negated outside before the product: negation copies."""
-    new, advantages = lab.evaluate(), lab.rollout(lab.advantages)
+    new = lab.evaluate()
+    advantages = lab.rollout(lab.advantages)
     terms = dict(lab.terms(new))
     ratio = (new.log_prob - lab.old.log_prob).exp()
     return terms | {"policy": (-advantages.squeeze() * ratio).mean()}

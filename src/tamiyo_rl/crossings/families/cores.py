@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tamiyo_rl.crossings.catalogue import crossing, plain
+from tamiyo_rl.crossings.catalogue import crossing, enter, plain
 from tamiyo_rl.crossings.lab import BATCH, TIME, Lab, State
 
 Terms = Mapping[str, torch.Tensor]
@@ -15,6 +15,11 @@ Terms = Mapping[str, torch.Tensor]
 
 def _raw(lab: Lab) -> Terms:
     return lab.terms(lab.evaluate(state=lab.policy.initial_state()))
+
+
+def _cloned(lab: Lab) -> Terms:
+    h, c = (part.clone() for part in lab.policy.initial_state())
+    return lab.terms(lab.evaluate(state=(h, c)))
 
 
 def _freeze(lab: Lab) -> None:
@@ -66,43 +71,15 @@ def frozen_gru_none(lab: Lab) -> Terms:
     return plain(lab)
 
 
-@crossing("raises in forward", "misuse", "guard", "trace", core="rnn")
-def rnn(lab: Lab) -> Terms:
-    """`nn.RNN`."""
-    return _raw(lab)
-
-
-@crossing("fine", "correct", core="rnn")
-def rnn_clone(lab: Lab) -> Terms:
-    """`nn.RNN`, with a cloned state."""
-    h, c = (part.clone() for part in lab.policy.initial_state())
-    return lab.terms(lab.evaluate(state=(h, c)))
-
-
-@crossing("raises in forward", "misuse", "guard", "trace", core="cells")
-def cells(lab: Lab) -> Terms:
-    """A loop over `nn.LSTMCell`."""
-    return _raw(lab)
-
-
-@crossing("fine", "correct", core="cells")
-def cells_clone(lab: Lab) -> Terms:
-    """A loop over `nn.LSTMCell`, with a cloned state."""
-    h, c = (part.clone() for part in lab.policy.initial_state())
-    return lab.terms(lab.evaluate(state=(h, c)))
-
-
-@crossing("raises in forward", "misuse", "guard", "trace", core="deep")
-def two_layers(lab: Lab) -> Terms:
-    """`nn.LSTM` of two layers."""
-    return _raw(lab)
-
-
-@crossing("fine", "correct", core="deep")
-def two_layers_clone(lab: Lab) -> Terms:
-    """`nn.LSTM` of two layers, with a cloned state."""
-    h, c = (part.clone() for part in lab.policy.initial_state())
-    return lab.terms(lab.evaluate(state=(h, c)))
+for core, name, words in (
+    ("rnn", "rnn", "`nn.RNN`"),
+    ("cells", "cells", "A loop over `nn.LSTMCell`"),
+    ("deep", "two-layers", "`nn.LSTM` of two layers"),
+):
+    raw = f"cores.{name}"
+    enter(raw, f"{words}.", _raw, "raises in forward", "misuse", "guard", "trace", core=core)
+    cloned = f"{words}, with a cloned state."
+    enter(f"{raw}-clone", cloned, _cloned, "fine", "correct", core=core)
 
 
 @crossing("raises in forward", "misuse", "guard", "trace")
@@ -124,7 +101,8 @@ def one_step(lab: Lab) -> Terms:
     """A sequence of one step."""
     state = lab.policy.initial_state()
     lab.old = lab.old._replace(log_prob=lab.old.log_prob[:, :1])
-    lab.advantages, lab.returns = lab.advantages[:, :1], lab.returns[:, :1]
+    lab.advantages = lab.advantages[:, :1]
+    lab.returns = lab.returns[:, :1]
     return lab.terms(lab.evaluate(lab.features[:, :1], lab.actions[:, :1], state))
 
 

@@ -32,7 +32,8 @@ def _truncated(lab: Lab) -> Terms:
 def _segment(lab: Lab, state: State) -> Terms:
     lab.untouched = ("h0", "c0")
     lab.old = lab.old._replace(log_prob=lab.old.log_prob[:, 1:])
-    lab.advantages, lab.returns = lab.advantages[:, 1:], lab.returns[:, 1:]
+    lab.advantages = lab.advantages[:, 1:]
+    lab.returns = lab.returns[:, 1:]
     return lab.terms(lab.evaluate(lab.features[:, 1:], lab.actions[:, 1:], state))
 
 
@@ -106,7 +107,8 @@ def allocated_outside(lab: Lab) -> Terms:
 
 def _first_row(lab: Lab, state: State | None) -> Terms:
     lab.old = lab.old._replace(log_prob=lab.old.log_prob[:1])
-    lab.advantages, lab.returns = lab.advantages[:1], lab.returns[:1]
+    lab.advantages = lab.advantages[:1]
+    lab.returns = lab.returns[:1]
     return lab.terms(lab.evaluate(lab.features[:1], lab.actions[:1], state))
 
 

@@ -41,7 +41,8 @@ def policy_from_get_action(lab: Lab) -> Terms:
 @crossing("silently wrong", "misuse", "audit")
 def policy_from_get_action_without_entropy(lab: Lab) -> Terms:
     """The policy loss from the rollout's log-probabilities, beside a value loss."""
-    stored, terms = _rollout(lab), dict(lab.terms(lab.evaluate()))
+    stored = _rollout(lab)
+    terms = dict(lab.terms(lab.evaluate()))
     terms["policy"] = _policy(lab, stored.log_prob)
     del terms["entropy"]
     return terms
@@ -76,9 +77,9 @@ def product_with_rollout(lab: Lab) -> Terms:
 @crossing("silently wrong", "misuse", "ratio")
 def swapped_ratio(lab: Lab) -> Terms:
     """New and old change places in the ratio: the sign of its gradient turns."""
-    terms = dict(lab.terms(lab.evaluate()))
-    assert lab.log_prob is not None  # noqa: S101 - terms() has set it
-    lab.ratio = (lab.old.log_prob - lab.log_prob).exp()
+    new = lab.evaluate()
+    terms = lab.terms(new)
+    lab.ratio = (lab.old.log_prob - new.log_prob).exp()
     return terms | {"policy": -(lab.ratio * lab.advantages).mean()}
 
 

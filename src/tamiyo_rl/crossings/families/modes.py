@@ -100,7 +100,8 @@ def coroutine(lab: Lab) -> Terms:
 
 
 async def _collect_and_train(lab: Lab) -> dict[str, torch.Tensor]:
-    inside, trained = asyncio.Event(), asyncio.Event()
+    inside = asyncio.Event()
+    trained = asyncio.Event()
 
     async def collect() -> None:
         with torch.inference_mode():
@@ -121,7 +122,8 @@ async def _collect_and_train(lab: Lab) -> dict[str, torch.Tensor]:
 @crossing("fine", "correct")
 def another_thread(lab: Lab) -> Terms:
     """Another thread holds inference mode: the mode belongs to its thread."""
-    inside, trained = threading.Event(), threading.Event()
+    inside = threading.Event()
+    trained = threading.Event()
 
     def collect() -> None:
         with torch.inference_mode():
@@ -196,7 +198,8 @@ async def _act(lab: Lab) -> State:
 
 def _later_steps(lab: Lab, state: State) -> Terms:
     lab.old = lab.old._replace(log_prob=lab.old.log_prob[:, 1:])
-    lab.advantages, lab.returns = lab.advantages[:, 1:], lab.returns[:, 1:]
+    lab.advantages = lab.advantages[:, 1:]
+    lab.returns = lab.returns[:, 1:]
     return lab.terms(lab.evaluate(lab.features[:, 1:], lab.actions[:, 1:], state))
 
 

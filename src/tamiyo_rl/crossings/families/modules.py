@@ -110,7 +110,8 @@ def frozen_encoder_inside(lab: Lab) -> Terms:
 @crossing("silently wrong", "misuse", "guard")
 def lazily_materialised(lab: Lab) -> Terms:
     """`nn.LazyLinear` makes its parameters in the rollout."""
-    right, lazy = lab.policy.encoder, nn.LazyLinear(8)
+    right = lab.policy.encoder
+    lazy = nn.LazyLinear(8)
     with torch.inference_mode():
         lazy(torch.zeros(1, FEATURES))
         lazy.load_state_dict(right.state_dict())
@@ -155,7 +156,8 @@ def parametrization(lab: Lab) -> Terms:
 @crossing("raises on the way", "misuse", "trace")
 def value_scale_inside(lab: Lab) -> Terms:
     """A scale of the values that was made in the rollout, times values with a gradient."""
-    scale, new = lab.rollout(torch.ones(())), lab.evaluate()
+    scale = lab.rollout(torch.ones(()))
+    new = lab.evaluate()
     return lab.terms(new._replace(value=new.value * scale))
 
 
@@ -241,7 +243,8 @@ def gradient_preset_inside(lab: Lab) -> Terms:
 @crossing("fine", "correct")
 def normaliser_reassigned_inside(lab: Lab) -> Terms:
     """`(x - mean) / std` of statistics that were made in the rollout: features need no grad."""
-    mean, std = lab.rollout(torch.zeros(FEATURES)), lab.rollout(torch.ones(FEATURES))
+    mean = lab.rollout(torch.zeros(FEATURES))
+    std = lab.rollout(torch.ones(FEATURES))
     lab.features = (lab.features - mean) / std
     return plain(lab)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tamiyo_rl.crossings.catalogue import Elsewhere, crossing, plain
+from tamiyo_rl.crossings.catalogue import Elsewhere, Run, crossing, enter, plain
 from tamiyo_rl.crossings.lab import BATCH, Evaluation, Lab, State, evaluation
 from tamiyo_rl.crossings.machine import onednn_has_bfloat16
 
@@ -176,35 +178,35 @@ def functional_gradient_raw(lab: Lab) -> Terms:
     return _functional(lab, lab.policy.initial_state())
 
 
-@crossing("fine", "correct", core="lstm", reference=_autocast_none, elsewhere=CASTS_SHARED)
-def autocast_spans_rollout_lstm(lab: Lab) -> Terms:
-    """One autocast region around rollout and training of `nn.LSTM`."""
-    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
-        with torch.inference_mode():
-            lab.policy(lab.features, lab.policy.start(BATCH))
-        return _autocast_none(lab)
+def _spanning(rollout_mode: Callable[[], AbstractContextManager[Any]]) -> Run:
+    def run(lab: Lab) -> Terms:
+        with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
+            with rollout_mode():
+                lab.policy(lab.features, lab.policy.start(BATCH))
+            return _autocast_none(lab)
+
+    return run
 
 
-@crossing("fine", "correct", core="hand", reference=_autocast_none, elsewhere=CASTS_SHARED)
-def autocast_spans_no_grad(lab: Lab) -> Terms:
-    """One autocast region around a rollout under `no_grad` and training."""
-    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
-        with torch.no_grad():
-            lab.policy(lab.features, lab.policy.start(BATCH))
-        return _autocast_none(lab)
-
-
-@crossing("fine", "correct", core="lstm", reference=_autocast_none, elsewhere=CASTS_SHARED)
-def autocast_spans_no_grad_lstm(lab: Lab) -> Terms:
-    """One autocast region around a rollout under `no_grad` and training of `nn.LSTM`."""
-    with torch.autocast(lab.features.device.type, dtype=torch.bfloat16):
-        with torch.no_grad():
-            lab.policy(lab.features, lab.policy.start(BATCH))
-        return _autocast_none(lab)
+for name, core, mode, rollout in (
+    ("rollout-lstm", "lstm", torch.inference_mode, "rollout and training of `nn.LSTM`"),
+    ("no-grad", "hand", torch.no_grad, "a rollout under `no_grad` and training"),
+    ("no-grad-lstm", "lstm", torch.no_grad, "a rollout under `no_grad` and training of `nn.LSTM`"),
+):
+    enter(
+        f"recomputation.autocast-spans-{name}",
+        f"One autocast region around {rollout}.",
+        _spanning(mode),
+        *("fine", "correct"),
+        core=core,
+        reference=_autocast_none,
+        elsewhere=CASTS_SHARED,
+    )
 
 
 def _checkpointed_core(lab: Lab, *, use_reentrant: bool) -> Terms:
-    core, (h, c) = lab.policy.core.forward, lab.policy.initial_state()
+    core = lab.policy.core.forward
+    h, c = lab.policy.initial_state()
 
     def recomputed(latents: torch.Tensor, _: State) -> tuple[torch.Tensor, State]:
         outputs = checkpoint(lambda x: core(x, (h, c))[0], latents, use_reentrant=use_reentrant)
@@ -230,7 +232,8 @@ def checkpoint_reentrant_core_captured(lab: Lab) -> Terms:
 def vmap_over_environments(lab: Lab) -> Terms:
     """`torch.vmap` of the policy over environments, with the rollout's state."""
     lab.phase = "in forward"
-    (h, c), features = lab.policy.initial_state(), lab.features[:, None]
+    h, c = lab.policy.initial_state()
+    features = lab.features[:, None]
     log_probs, value, _ = torch.vmap(lab.policy, in_dims=(0, (1, 1)))(
         features, (h[:, :, None], c[:, :, None])
     )

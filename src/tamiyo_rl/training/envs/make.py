@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import gymnasium
-from gymnasium.envs.classic_control import CartPoleEnv
-from gymnasium.vector import VectorEnv, VectorObservationWrapper
+import numpy as np
+import torch
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
+from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import TransformObservation
 from numpy.typing import NDArray
@@ -16,7 +18,8 @@ from tamiyo_rl.checks import require_positive
 from tamiyo_rl.policy.spaces import SpaceAdapter
 
 DEFAULT_TASK = "tamiyo-rl/PositionOnlyCartPole-v1"
-POSITIONS = (0, 2)
+POSITIONS = [0, 2]
+EPISODES = ("state", "steps", "prev_done")  # attributes of CartPoleVectorEnv
 MODES = {"native": "vector_entry_point", "sync": "sync", "async": "async"}
 
 
@@ -30,7 +33,7 @@ def make_envs(
     """Make a vector environment by its Gymnasium id, fit for `LSTMPolicyBundle.from_spaces`.
 
     The default task is `CartPole-v1` without its two velocities, which a policy without memory
-    cannot solve.
+    cannot solve; 475 of 500 is the score at which `CartPole-v1` counts as solved.
 
     Args:
         env_id: The id, such as `"CartPole-v1"`; `"module:Env-v0"` imports a module first, which
@@ -91,107 +94,66 @@ def _make(
             f"env_id: expected an environment that Gymnasium can make, got {env_id!r}\n"
             f"  {type(error).__name__}: {error}\n"
             '  do: list what there is with gymnasium.pprint_registry(), or write "module:id" to '
-            "import the module that registers it"
+            "import the module that registers it, where Python finds that module"
         ) from error
 
 
-def make_cartpole_without_velocities(
-    num_envs: int,
-    **settings: Any,
-) -> VectorEnv[Any, Any, Any]:
-    """Make `CartPole-v1` that shows the two positions and hides the two velocities.
-
-    A policy without memory cannot solve it; 475 of 500 is the score at which `CartPole-v1`
-    counts as solved.
-
-    Args:
-        num_envs: Environments.
-        **settings: Handed on to `CartPole-v1`.
-
-    Examples:
-        ```python
-        from tamiyo_rl.training import make_cartpole_without_velocities
-
-        envs = make_cartpole_without_velocities(num_envs=3)
-        observations, _ = envs.reset(seed=0)
-        print(observations.shape, envs.single_observation_space.shape)
-        ```
-
-        ```text
-        (3, 2) (2,)
-        ```
-    """
-    envs = gymnasium.make_vec(
-        "CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point", **settings
-    )
-    return KeepColumns(envs, columns=POSITIONS)
+def reward_threshold(envs: VectorEnv[Any, Any, Any]) -> float | None:
+    """Return the return at which the task counts as solved; None if nobody has said."""
+    return None if envs.spec is None else envs.spec.reward_threshold
 
 
-class KeepColumns(VectorObservationWrapper[Any, Any, Any]):
-    """Keeps some columns of Box observations, which makes a task partially observable.
+class PositionOnlyCartPole(CartPoleVectorEnv):
+    """`CartPole-v1` that shows the two positions and hides the two velocities.
 
     Args:
-        env: Vector environment with one-dimensional Box observations.
-        columns: Columns to keep.
-
-    Raises:
-        TypeError: If `env` is not a vector environment.
-        ValueError: If its observations are others, or have no such column.
-
-    Examples:
-        ```python
-        import gymnasium
-        from tamiyo_rl.training import KeepColumns
-
-        envs = KeepColumns(gymnasium.make_vec("CartPole-v1", num_envs=3), columns=(0, 2))
-        print(envs.reset(seed=0)[0].shape)
-        ```
-
-        ```text
-        (3, 2)
-        ```
+        **settings: Handed on to Gymnasium's `CartPoleVectorEnv`.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], columns: Sequence[int]) -> None:
-        if not isinstance(env, VectorEnv):
-            raise TypeError(f"env: expected a Gymnasium VectorEnv, got {type(env).__name__}.")
-        self._columns = _require_columns(columns, env.single_observation_space)
-        super().__init__(env)
-        self.single_observation_space = _columns_of(env.single_observation_space, self._columns)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.single_observation_space = _positions_of(self.single_observation_space)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
 
-    def observations(self, observations: NDArray[Any]) -> NDArray[Any]:
-        """Return the kept columns."""
-        return observations[:, self._columns]
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin new episodes, and return their first observations."""
+        observations, info = super().reset(seed=seed, options=options)
+        return observations[:, POSITIONS], info
+
+    def step(self, action: NDArray[Any]) -> Any:
+        """Take a step."""
+        observations, *others = super().step(action)
+        return observations[:, POSITIONS], *others
+
+    def get_state(self) -> dict[str, Any]:
+        """Return where the episodes stand."""
+        arrays = {name: torch.from_numpy(getattr(self, name)) for name in EPISODES}
+        return {"random": self.np_random.bit_generator.state, **arrays}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `get_state()` was called."""
+        self.np_random.bit_generator.state = state["random"]
+        for name in EPISODES:
+            setattr(self, name, state[name].numpy())
 
 
-def _require_columns(columns: Sequence[int], space: gymnasium.Space[Any]) -> list[int]:
-    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-        raise ValueError(f"env: expected observations of a one-dimensional Box, got {space}.")
-    (count,) = space.shape
-    listed = list(columns) if isinstance(columns, Sequence) else []
-    if not listed or any(type(column) is not int or not 0 <= column < count for column in listed):
-        raise ValueError(
-            f"columns: expected a list of ints from 0 to {count - 1}, got {columns!r}."
-        )
-    return listed
-
-
-def _columns_of(space: Any, columns: list[int]) -> gymnasium.spaces.Box:
-    return gymnasium.spaces.Box(space.low[columns], space.high[columns], dtype=space.dtype)
+def _positions_of(space: Any) -> gymnasium.spaces.Box:
+    return gymnasium.spaces.Box(space.low[POSITIONS], space.high[POSITIONS], dtype=space.dtype)
 
 
 def make_single_cartpole(**settings: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment of the default task; Gymnasium adds the limit of 500 steps."""
-    env, columns = CartPoleEnv(**settings), list(POSITIONS)
-    shown = _columns_of(env.observation_space, columns)
-    return TransformObservation(env, lambda observation: observation[columns], shown)
+    env = CartPoleEnv(**settings)
+    shown = _positions_of(env.observation_space)
+    return TransformObservation(env, lambda observation: observation[POSITIONS], shown)
 
 
 gymnasium.register(
     id=DEFAULT_TASK,
     entry_point="tamiyo_rl.training.envs.make:make_single_cartpole",
-    vector_entry_point="tamiyo_rl.training.envs.make:make_cartpole_without_velocities",
+    vector_entry_point="tamiyo_rl.training.envs.make:PositionOnlyCartPole",
     max_episode_steps=500,
     reward_threshold=475.0,
 )

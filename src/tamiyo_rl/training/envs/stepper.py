@@ -26,8 +26,7 @@ from tamiyo_rl.training.envs.returned import (
     require_finite,
     require_items,
 )
-from tamiyo_rl.training.envs.state import environment_state, restore_environment
-from tamiyo_rl.training.storage.plain_data import NotPlainError, decode, encode
+from tamiyo_rl.training.envs.state import NoStateError, environment_state, restore_environment
 
 FINAL = 'info["final_obs"]'
 RESET_ITEMS = "observations", "info"
@@ -140,12 +139,16 @@ class EnvironmentStepper:
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the episodes stand, and the environments' state, or why it has none."""
-        saved = {name: encode(getattr(self, name)) for name in ("steps", "masks", "_ended")}
+        saved: dict[str, Any] = {
+            "steps": self.steps,
+            "masks": None if self.masks is None else torch.from_numpy(self.masks.copy()),
+            "_ended": torch.from_numpy(self._ended.copy()),
+        }
         if not self.is_current:
             return saved | {"not_saved": "envs: somebody else has reset or stepped them"}
         try:
             saved["environments"] = environment_state(self.envs)
-        except NotPlainError as error:
+        except NoStateError as error:
             saved["not_saved"] = str(error)
         return saved
 
@@ -155,32 +158,27 @@ class EnvironmentStepper:
         Raises:
             ValueError: If it is of other environments.
         """
-        steps, masks, ended = (decode(state[name]) for name in ("steps", "masks", "_ended"))
+        masks = None if state["masks"] is None else state["masks"].clone().numpy()
+        ended = state["_ended"].clone().numpy()
         if np.shape(ended) != self._ended.shape:
             expected, got = list(self._ended.shape), list(np.shape(ended))
             raise ValueError(f'state["_ended"]: expected shape {expected}, got {got}.')
         restore_environment(self.envs, state["environments"])
-        self._accept(steps, masks, ended)
+        self._accept(state["steps"], masks, ended)
 
     @contextmanager
     def unchanged_on_error(self) -> Iterator[None]:
         """Put the environments back where they were if the block raises.
 
-        Environments whose state is not data stay where the block left them, and cannot be stepped
-        on before a reset.
+        Environments that do not tell their state, or that have not been reset, stay where the
+        block left them, and cannot be stepped on before a reset.
         """
-        was_current = self.is_current
-        try:
-            before = environment_state(self.envs)
-        except NotPlainError:
-            yield
-            return
+        before = self.state_dict()
         try:
             yield
         except Exception:
-            restore_environment(self.envs, before)
-            if was_current:
-                self._known_calls = self._counter.calls
+            if "environments" in before:
+                self.load_state_dict(before)
             raise
 
     def step(self, actions: HeadTensors) -> EnvironmentStep:

@@ -1,4 +1,4 @@
-"""What an update tells about itself: the figures that say whether recurrent PPO is sound."""
+"""The figures of an update, which tell whether recurrent PPO is sound."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tamiyo_rl.training.rollout.buffer import RolloutBatch, RolloutBuffer
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """What one update did.
+    """The figures of one update.
 
     Attributes:
         steps: Environment steps so far.
@@ -31,11 +31,12 @@ class UpdateReport:
         first_ratio_error: Largest distance of the ratio from 1 in the first minibatch, where the
             parameters are those of the rollout: rounding, if C7 holds.
         hidden_staleness: See `hidden_staleness`.
-        gradient_norms: See `GradientNorms`.
+        gradient_norms: Mean norm of the gradient of each part before it is clipped: `encoder`,
+            `lstm`, `initial_state`, `head/NAME` for each action head, and `value`.
         learning_rate: Of this update.
         clip_range: Of this update.
         fps: Environment steps per second since `train()` was called. Two reports that differ in
-            it alone are equal.
+            only that are equal.
     """
 
     steps: int
@@ -125,7 +126,7 @@ class GradientNorms:
         ```python
         import torch
         from tamiyo_rl import LSTMPolicyBundle
-        from tamiyo_rl.training import GradientNorms
+        from tamiyo_rl.training.ppo.diagnostics import GradientNorms
 
         bundle = LSTMPolicyBundle(feature_dim=4, action_dims={"op": 3, "slot": 5})
         norms = GradientNorms(bundle)
@@ -207,14 +208,13 @@ def hidden_staleness(
         last: State of the rollout after its last step, from which the next one begins.
         last_starts: `[B]` bool, true where the next rollout begins with an episode.
     """
-    now: HiddenState | None = None
+    sequences = iter(buffer.sequences())
+    first = next(sequences)
+    now = _state_after(bundle, first, first.hidden)
     distances = []
-    for batch in buffer.sequences():
-        if now is not None:
-            starts = batch.plan.episode_starts[:, 0]
-            distances.append(_distance(now, batch.hidden, starts))
-        now = _state_after(bundle, batch, batch.hidden if now is None else now)
-    assert now is not None  # noqa: S101 - a rollout has a sequence
+    for batch in sequences:
+        distances.append(_distance(now, batch.hidden, batch.plan.episode_starts[:, 0]))
+        now = _state_after(bundle, batch, now)
     distances.append(_distance(now, last, last_starts))
     moved, size = torch.stack(distances).sum(dim=0).tolist()
     return math.sqrt(moved / size) if size else math.nan

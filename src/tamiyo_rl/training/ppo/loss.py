@@ -47,6 +47,11 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
         batch: The stored rollout.
         clip_range: How far the ratio may leave 1.
 
+    Returns:
+        A named tuple of scalars: the terms `policy`, `value` and `entropy`; and `approx_kl`,
+        `clip_fraction` and `ratio_error` (the largest distance of a ratio from 1), without a
+        gradient.
+
     Raises:
         TypeError: If an argument has the wrong type, or a tensor in it the wrong dtype.
         ValueError: If the tensors differ in shape or device, or `clip_range` is negative.

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from tamiyo_rl.training.distributed import rank
-from tamiyo_rl.training.storage.plain_data import decode, encode
 
 
 def seed_generators(seed: int) -> None:
@@ -28,11 +27,12 @@ def random_state() -> dict[str, Any]:
     PyTorch's draws the actions and the order of the minibatches; the others are for environments
     that use them instead of a generator of their own.
     """
+    module = _accelerator()
     return {
         "torch": torch.get_rng_state(),
-        "accelerator": module.get_rng_state_all() if (module := _accelerator()) else [],
-        "numpy": encode(np.random.get_state()),  # noqa: NPY002 - the state of the global generator
-        "python": encode(random.getstate()),
+        "accelerator": module.get_rng_state_all() if module else [],
+        "numpy": _numpy_state(),
+        "python": random.getstate(),
     }
 
 
@@ -41,8 +41,15 @@ def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["accelerator"] and (module := _accelerator()):
         module.set_rng_state_all(state["accelerator"])
-    np.random.set_state(decode(state["numpy"]))  # noqa: NPY002 - as above
-    random.setstate(decode(state["python"]))
+    np.random.set_state(state["numpy"])  # noqa: NPY002 - the global generator
+    random.setstate(state["python"])
+
+
+def _numpy_state() -> dict[str, Any]:
+    """Return the state of NumPy's global generator as plain data."""
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - the global generator
+    inner = {name: np.array(value).tolist() for name, value in state["state"].items()}
+    return {**state, "state": inner}
 
 
 def _accelerator() -> Any:

@@ -46,9 +46,9 @@ class RecurrentPPO:
         ```python
         import torch
         from tamiyo_rl import LSTMPolicyBundle
-        from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_cartpole_without_velocities
+        from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_envs
 
-        envs = make_cartpole_without_velocities(num_envs=8)
+        envs = make_envs(num_envs=8)
         bundle = LSTMPolicyBundle.from_spaces(
             envs.single_observation_space, envs.single_action_space, hidden_dim=32
         )
@@ -69,7 +69,9 @@ class RecurrentPPO:
         require_fit(bundle, envs)
         if not isinstance(config, PPOConfig):
             raise TypeError(f"config: expected a PPOConfig, got {type(config).__name__}.")
-        self.bundle, self.config, self.envs = bundle, config, envs
+        self.bundle = bundle
+        self.config = config
+        self.envs = envs
         self._require_whole_rollouts()
         self._require_wrapped()
         self.buffer = RolloutBuffer(
@@ -110,7 +112,8 @@ class RecurrentPPO:
             self._is_seeded = True
         if largest_of_processes(float(not self.collector.can_go_on)):
             self.collector.begin(self.config.seed + self.steps)
-        before, began = self.steps, time.perf_counter()
+        before = self.steps
+        began = time.perf_counter()
         while self.steps < self.total_steps:
             remaining = 1.0 - self.steps / self.total_steps
             self.collector.collect()
@@ -142,11 +145,12 @@ class RecurrentPPO:
                 processes.
 
         Raises:
-            ValueError: If it does not fit, naming what. Environments whose state is not data are
-                reset, if all else fits and their own reset fails.
+            ValueError: If it does not fit, naming what. Environments that do not tell their state
+                are reset, if all else fits and their own reset fails.
         """
         parts = (self.bundle, self.updater, *self.collector.statistics.values())
-        before, generators = deepcopy([part.state_dict() for part in parts]), random_state()
+        before = deepcopy([part.state_dict() for part in parts])
+        generators = random_state()
         try:
             self._load(state)
         except Exception as error:
@@ -162,7 +166,8 @@ class RecurrentPPO:
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self._require_same_training(state)
-        own, steps = state["processes"][rank()], _require_steps(state["steps"])
+        own = state["processes"][rank()]
+        steps = _require_steps(state["steps"])
         self.bundle.load_state_dict(state["policy"])
         self._load_updater(state["updater"])
         set_random_state(own["random"])
@@ -171,7 +176,8 @@ class RecurrentPPO:
         # The environments last: those in other processes cannot be put back.
         self.collector.load_state_dict(own["collector"], seed=seed)
         set_random_state(own["random"])  # again: environments may have drawn from it
-        self.steps, self._is_seeded = steps, True
+        self.steps = steps
+        self._is_seeded = True
 
     def _load_updater(self, state: Mapping[str, Any]) -> None:
         try:

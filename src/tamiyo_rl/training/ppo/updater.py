@@ -52,7 +52,8 @@ class PPOUpdater:
     """
 
     def __init__(self, bundle: PolicyBundle, config: PPOConfig) -> None:
-        self.bundle, self.config = bundle, config
+        self.bundle = bundle
+        self.config = config
         self.optimizer = torch.optim.Adam(
             bundle.parameters(), lr=config.learning_rate, eps=1e-5, fused=True
         )
@@ -114,7 +115,8 @@ class PPOUpdater:
         return PPOLoss(*(term.detach() for term in loss))
 
     def _descend(self, loss: PPOLoss) -> None:
-        value, entropy = self.config.value_coef, self.config.entropy_coef
+        value = self.config.value_coef
+        entropy = self.config.entropy_coef
         self.optimizer.zero_grad(set_to_none=True)
         (loss.policy + value * loss.value - entropy * loss.entropy).backward()
         norm = self._norms.measure()

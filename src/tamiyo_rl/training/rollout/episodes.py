@@ -12,7 +12,6 @@ import torch
 
 from tamiyo_rl.training.distributed import mean_over_processes
 from tamiyo_rl.training.envs.stepper import EnvironmentStep
-from tamiyo_rl.training.storage.plain_data import decode, encode
 
 WINDOW = 100
 
@@ -54,7 +53,7 @@ class EpisodeStatistics:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the running episodes and the remembered ones."""
-        return {name: encode(value) for name, value in vars(self).items()}
+        return {name: torch.from_numpy(np.array(value)) for name, value in vars(self).items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load what `state_dict` returned.
@@ -62,14 +61,17 @@ class EpisodeStatistics:
         Raises:
             ValueError: If it is of another number of environments; nothing changes then.
         """
-        loaded = {name: decode(state[name]) for name in vars(self)}
+        loaded = {name: state[name].clone().numpy() for name in vars(self)}
         for name in ("_return", "_length"):
             expected, got = self._return.shape, np.shape(loaded[name])
             if got != expected:
                 raise ValueError(
                     f'state["{name}"]: expected shape {list(expected)}, got {list(got)}.'
                 )
-        vars(self).update(loaded)
+        self._return = loaded["_return"]
+        self._length = loaded["_length"]
+        self._last_returns = deque(loaded["_last_returns"].tolist(), WINDOW)
+        self._last_lengths = deque(loaded["_last_lengths"].tolist(), WINDOW)
 
 
 def _mean(values: deque[float]) -> float:

@@ -58,10 +58,10 @@ def evaluate_policy(
         ```python
         from tamiyo_rl import LSTMPolicyBundle
         from tamiyo_rl.training import (
-            FeatureNormalizer, evaluate_policy, make_cartpole_without_velocities,
+            FeatureNormalizer, evaluate_policy, make_envs,
         )
 
-        envs = make_cartpole_without_velocities(num_envs=10)
+        envs = make_envs(num_envs=10)
         bundle = LSTMPolicyBundle(feature_dim=2, action_dims=2)
         returns = evaluate_policy(bundle, envs, FeatureNormalizer(2), episodes=25)
         print(returns.shape, bool((returns < 475).all()))

@@ -1,19 +1,22 @@
-"""Checkpoints of a training: the last good ones, from any of which it goes on."""
+"""Checkpoints of a training, which goes on from any of them."""
 
 from __future__ import annotations
 
 import os
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tamiyo_rl.checks import require_positive
 from tamiyo_rl.training.distributed import rank, world_size
 from tamiyo_rl.training.ppo.trainer import RecurrentPPO
-from tamiyo_rl.training.runs.policy import policy_content
-from tamiyo_rl.training.runs.versions import versions
+from tamiyo_rl.training.runs.policy import SavedPolicy, build_policy, policy_sizes
 from tamiyo_rl.training.storage.files import as_path, read_saved, write_saved
 
-FORMAT = 1
+FORMAT = 2
 PATTERN = "checkpoint-*.pt"
 
 
@@ -42,13 +45,13 @@ def save_checkpoint(
         ```python
         from tamiyo_rl import LSTMPolicyBundle
         from tamiyo_rl.training import (
-            PPOConfig, RecurrentPPO, load_checkpoint, make_cartpole_without_velocities,
-            latest_checkpoint, save_checkpoint,
+            PPOConfig, RecurrentPPO, latest_checkpoint, load_checkpoint, make_envs,
+            save_checkpoint,
         )
 
 
         def make_trainer():
-            envs = make_cartpole_without_velocities(num_envs=8)
+            envs = make_envs(num_envs=8)
             bundle = LSTMPolicyBundle.from_spaces(
                 envs.single_observation_space, envs.single_action_space, hidden_dim=8
             )
@@ -80,7 +83,7 @@ def save_checkpoint(
         "trainer": trainer.state_dict(),
     }
     if rank() == 0:
-        content["policy"] = policy_content(trainer.bundle, trainer.normalizer)
+        content["policy"] = policy_sizes(trainer.bundle)
         write_saved(path, content, kind="checkpoint", version=FORMAT)
         for old in _last_written_first(path.parent, path)[keep:]:
             old.unlink(missing_ok=True)
@@ -124,6 +127,19 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             the reason.
     """
     return read_saved(path, kind="checkpoint", version=FORMAT)
+
+
+def load_checkpoint_policy(path: str | os.PathLike[str]) -> SavedPolicy:
+    """Load the policy of a checkpoint; errors as `load_policy`.
+
+    Args:
+        path: What `save_checkpoint` returned.
+    """
+    content = read_checkpoint(path)
+    trainer = content["trainer"]
+    normalizer = trainer["processes"][0]["collector"]["normalizer"]
+    tensors = {"parameters": trainer["policy"], "normalizer": normalizer}
+    return build_policy(path, content["policy"] | tensors)
 
 
 def load_checkpoint(path: str | os.PathLike[str], trainer: RecurrentPPO) -> None:
@@ -180,3 +196,11 @@ def _require_same_environment(content: dict[str, Any], trainer: RecurrentPPO) ->
             raise ValueError(
                 f"envs: expected {name}={saved} as when it was saved, got {own[name]}."
             )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    packages = {name: version(name) for name in ("tamiyo-rl", "gymnasium", "numpy")}
+    # Its metadata lacks the part that tells a build for the CPU from one for CUDA.
+    build = str(torch.__version__)
+    return {"python": platform.python_version(), "torch": build} | packages

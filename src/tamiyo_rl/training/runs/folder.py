@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import io
-import json
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from matplotlib.figure import Figure
 
 from tamiyo_rl.training.runs.checkpoint import latest_checkpoint
 from tamiyo_rl.training.runs.log import DAMAGED, RETURN, STEPS
-from tamiyo_rl.training.runs.versions import versions
+from tamiyo_rl.training.runs.settings import RunSettings
 from tamiyo_rl.training.storage.files import UNFINISHED, as_path, replace_file
-
-FORMAT = 1
 
 
 class RunFolder:
@@ -60,42 +55,14 @@ class RunFolder:
                 f"\n  do: pass another folder, or --resume {self.path} to go on, or --overwrite"
             )
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
+    def begin(self, settings: RunSettings) -> None:
         """Write the settings of a new run, where nothing is left of an old one.
 
         Args:
-            settings: What makes the training what it is.
+            settings: Of the new run.
         """
         self._clear()
-        content = {
-            "format": FORMAT,
-            "date": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
-            "versions": versions(),
-            "settings": settings,
-        }
-        replace_file(self.config, (json.dumps(content, indent=2) + "\n").encode())
-
-    def read_config(self) -> Any:
-        """Return what the config gives for the settings of the run, not yet checked.
-
-        Raises:
-            ValueError: If the folder holds no run, or one of another format.
-        """
-        try:
-            content = json.loads(self.config.read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            raise ValueError(
-                f"{self.path}: expected the folder of a run, got no config.json in it"
-                "\n  do: pass the folder of a run that `tamiyo-rl train` began"
-            ) from None
-        except ValueError as error:
-            raise ValueError(f"{self.config}: expected JSON, got {error}") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(
-                f"{self.config}: expected format {FORMAT}, got another file or format"
-                "\n  do: go on with the version of tamiyo-rl that wrote it"
-            )
-        return content.get("settings")
+        settings.write(self.config)
 
     def latest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint; None before the first."""
@@ -112,7 +79,7 @@ class RunFolder:
         return newest
 
     def _clear(self) -> None:
-        """Remove what a run left, the config first: what is left of it is no run any more."""
+        """Remove what a run left, the config first: a half cleared folder holds no run."""
         damaged = self.log.with_name(self.log.name + DAMAGED)
         left = [self.config, self.log, damaged, self.curve, self.policy]
         left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.tensorboard.glob("events.*")]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-LOCK, HOLDER = ".lock", ".lock-holder"
+LOCK = ".lock"
+HOLDER = ".lock-holder"
 
 
 @contextmanager

@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 class SavedPolicy(NamedTuple):
-    """A trained policy and what it needs to see its environment as it did in training.
+    """A trained policy with the statistics that normalise its observations as in training.
 
     Attributes:
         bundle: The policy.
@@ -63,22 +63,18 @@ def save_policy(
     ):
         if not isinstance(given, kind):
             raise TypeError(f"{name}: expected {kind.__name__}, got {type(given).__name__}.")
-    write_saved(path, policy_content(bundle, normalizer), kind="policy", version=FORMAT)
+    tensors = {"parameters": bundle.state_dict(), "normalizer": normalizer.state_dict()}
+    write_saved(path, policy_sizes(bundle) | tensors, kind="policy", version=FORMAT)
 
 
-def policy_content(bundle: PolicyBundle, normalizer: FeatureNormalizer) -> dict[str, Any]:
-    """Return what a file holds of a policy.
+def policy_sizes(bundle: PolicyBundle) -> dict[str, Any]:
+    """Return what a file holds of a policy beside its parameters and statistics.
 
     Args:
-        bundle: The policy; only an `LSTMPolicyBundle` can be built from the file alone.
-        normalizer: Statistics of its features.
+        bundle: The policy; only an `LSTMPolicyBundle` can be built again.
     """
-    return {
-        "settings": bundle.settings() if isinstance(bundle, LSTMPolicyBundle) else None,
-        "dtype": bundle.dtype,
-        "parameters": bundle.state_dict(),
-        "normalizer": normalizer.state_dict(),
-    }
+    settings = bundle.settings() if isinstance(bundle, LSTMPolicyBundle) else None
+    return {"settings": settings, "dtype": bundle.dtype}
 
 
 def load_policy(
@@ -146,7 +142,7 @@ def build_policy(
 
     Args:
         path: The file, for the errors.
-        content: What `policy_content` returned.
+        content: What `save_policy` writes.
         device: Where the policy goes.
         encoder: Built as the one that was saved.
     """

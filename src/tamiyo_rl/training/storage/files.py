@@ -144,8 +144,12 @@ def _require_checksums(data: bytes) -> None:
     """Compare the checksums, which PyTorch writes but does not compare."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         damaged = archive.testzip()
+        # PyTorch writes no attributes, and reads nothing where they say that it is a folder.
+        attributes = [entry.filename for entry in archive.infolist() if entry.external_attr]
     if damaged is not None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
+    if attributes:
+        raise zipfile.BadZipFile(f"the attributes of {attributes[0]} differ")
 
 
 def _reason(error: Exception) -> str:

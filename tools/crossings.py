@@ -1,4 +1,4 @@
-"""Write the pages of the catalogue: `python -m tamiyo_rl.crossings.pages docs/reference`."""
+"""Write the pages of the catalogue: `python -m tools.crossings docs/reference`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,184 @@
+"""A training run: a trainer, its folder, and the loop that fills it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import cast
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from tamiyo_rl.policy.bundle import LSTMPolicyBundle
+from tamiyo_rl.training.distributed import local_device, rank, world_size
+from tamiyo_rl.training.envs.make import make_envs, reward_threshold
+from tamiyo_rl.training.ppo.diagnostics import UpdateReport
+from tamiyo_rl.training.ppo.trainer import RecurrentPPO
+from tamiyo_rl.training.runs.checkpoint import load_checkpoint, save_checkpoint
+from tamiyo_rl.training.runs.folder import RunFolder, draw_learning_curve
+from tamiyo_rl.training.runs.lock import lock_run
+from tamiyo_rl.training.runs.log import TensorBoardLog, TrainingLog, read_log, require_tensorboard
+from tamiyo_rl.training.runs.policy import save_policy
+from tamiyo_rl.training.runs.settings import RunSettings
+
+Logs = list[TrainingLog | TensorBoardLog]
+
+
+class Run:
+    """A run that has been opened with `open_run`.
+
+    Args:
+        settings: The settings.
+        folder: Where the run writes.
+        trainer: Where the training stands.
+        logs: Logs of this process: only the first process has any.
+
+    Attributes:
+        repaired: What was done to a damaged log, in a sentence; None for a whole one.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        folder: RunFolder,
+        trainer: RecurrentPPO,
+        logs: Logs,
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.trainer = trainer
+        self._logs = logs
+        self.repaired = next((log.repaired for log in logs if isinstance(log, TrainingLog)), None)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.trainer.steps == self.trainer.total_steps
+
+    def train(self) -> Iterator[UpdateReport]:
+        """Train, and yield a report after each update; write the policy and the curve at the end.
+
+        It writes a checkpoint every `checkpoint_every` updates. To stop before the end, call
+        `save()` and break.
+        """
+        for count, report in enumerate(self.trainer.train(), start=1):
+            for log in self._logs:
+                log.add(report)
+            if self.is_finished or count % self.settings.checkpoint_every == 0:
+                self.save()
+            yield report
+        if rank() == 0:
+            self._finish()
+
+    def save(self) -> None:
+        """Write a checkpoint; where several processes train, all of them call."""
+        keep = self.settings.keep_checkpoints
+        save_checkpoint(self.folder.checkpoints, self.trainer, keep=keep)
+
+    def _finish(self) -> None:
+        bundle = cast("LSTMPolicyBundle", self.trainer.bundle)
+        save_policy(self.folder.policy, bundle, self.trainer.normalizer)
+        solved_at = reward_threshold(self.trainer.envs)
+        draw_learning_curve(read_log(self.folder.log), self.folder.curve, solved_at=solved_at)
+
+
+@contextmanager
+def open_run(
+    settings: RunSettings,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Iterator[Run]:
+    """Open a run as `tamiyo-rl train` does: begin its folder, or load its newest checkpoint.
+
+    Args:
+        settings: The settings; to resume, those that `RunSettings.read` reads from the folder.
+        folder: The run folder.
+        resume: Whether to go on with the run that the folder holds.
+        overwrite: Whether to replace the run that the folder holds.
+
+    Raises:
+        ValueError: If a setting does not fit, another training uses the folder, or the folder
+            holds a run that shall be neither resumed nor replaced.
+        ImportError: If the settings ask for TensorBoard, and it is not installed.
+
+    Examples:
+        ```python
+        from tamiyo_rl.training import PPOConfig
+        from tamiyo_rl.training.runs.run import open_run
+        from tamiyo_rl.training.runs.settings import RunSettings
+
+        settings = RunSettings(hidden_dim=8, ppo=PPOConfig(total_steps=2048, epochs=1))
+        with open_run(settings, "runs/mine") as run:
+            for report in run.train():
+                print(report.steps)
+        print(run.folder.policy)
+        ```
+
+        ```text
+        1024
+        2048
+        runs/mine/policy.pt
+        ```
+    """
+    if settings.tensorboard:
+        require_tensorboard()
+    torch.set_num_threads(settings.threads)
+    files = RunFolder(folder)
+    with ExitStack() as opened:
+        trainer = opened.enter_context(make_trainer(settings))
+        if rank() == 0:
+            opened.enter_context(lock_run(files.path))
+        if resume:
+            _load_newest(files, trainer)
+        elif rank() == 0:
+            files.require_free(overwrite=overwrite)
+            files.begin(settings)
+        logs = _logs(settings, files, trainer.steps) if rank() == 0 else []
+        for log in logs:
+            opened.enter_context(log)
+        yield Run(settings, files, trainer, logs)
+
+
+@contextmanager
+def make_trainer(settings: RunSettings) -> Iterator[RecurrentPPO]:
+    """Make the trainer of a run; at the end, its environments are closed.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        ValueError: If a setting does not fit, naming it.
+    """
+    if settings.num_envs % world_size():
+        raise ValueError(
+            f"num_envs: expected a multiple of the {world_size()} processes, got "
+            f"{settings.num_envs}."
+        )
+    torch.manual_seed(settings.ppo.seed)
+    with closing(make_envs(settings.env, settings.num_envs // world_size())) as envs:
+        bundle = LSTMPolicyBundle.from_spaces(
+            envs.single_observation_space,
+            envs.single_action_space,
+            hidden_dim=settings.hidden_dim,
+            num_lstm_layers=settings.num_lstm_layers,
+            learn_initial_hidden=settings.learn_initial_hidden,
+        ).to(local_device(settings.device))
+        if world_size() > 1:
+            bundle.network = DistributedDataParallel(bundle.network)
+        yield RecurrentPPO(envs, bundle, settings.ppo)
+
+
+def _load_newest(folder: RunFolder, trainer: RecurrentPPO) -> None:
+    newest = folder.latest_checkpoint()
+    if newest is not None:
+        load_checkpoint(newest, trainer)
+
+
+def _logs(settings: RunSettings, folder: RunFolder, steps: int) -> Logs:
+    logs: Logs = [TrainingLog(folder.log, after=steps)]
+    if settings.tensorboard:
+        logs.append(TensorBoardLog(folder.tensorboard, after=steps))
+    return logs

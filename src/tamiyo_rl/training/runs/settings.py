@@ -1,0 +1,121 @@
+"""The settings of a run, and the `config.json` that keeps them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tyro
+
+from tamiyo_rl.checks import require_positive
+from tamiyo_rl.training.config import PPOConfig
+from tamiyo_rl.training.envs.make import DEFAULT_TASK
+from tamiyo_rl.training.runs.checkpoint import versions
+from tamiyo_rl.training.storage.files import replace_file
+
+FORMAT = 1
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings that define a training run.
+
+    Attributes:
+        env: Gymnasium id of the environment.
+        num_envs: Environments that are stepped together, in all processes.
+        hidden_dim: Width of the LSTM.
+        num_lstm_layers: Stacked layers of the LSTM.
+        learn_initial_hidden: Whether the LSTM learns its initial state.
+        device: Where the policy is trained.
+        threads: Threads of PyTorch; more than one pays for larger networks only.
+        checkpoint_every: Updates from one checkpoint to the next.
+        keep_checkpoints: How many checkpoints stay.
+        tensorboard: Whether to write the figures for TensorBoard too.
+        ppo: Settings of PPO.
+
+    Raises:
+        ValueError: If a count is below 1.
+    """
+
+    env: str = DEFAULT_TASK
+    num_envs: int = 8
+    hidden_dim: int = 64
+    num_lstm_layers: int = 1
+    learn_initial_hidden: Flag = False
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 1
+    checkpoint_every: int = 10
+    keep_checkpoints: int = 3
+    tensorboard: Flag = False
+    ppo: Annotated[PPOConfig, tyro.conf.arg(name="")] = field(default_factory=PPOConfig)
+
+    def __post_init__(self) -> None:
+        """Check the counts that nothing else checks before a run begins."""
+        counts = ("num_envs", "threads", "checkpoint_every", "keep_checkpoints")
+        require_positive(**{name: getattr(self, name) for name in counts})
+
+    def write(self, config: Path) -> None:
+        """Write the settings with the date and the versions.
+
+        Args:
+            config: The file.
+        """
+        content = {
+            "format": FORMAT,
+            "date": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "settings": asdict(self),
+        }
+        replace_file(config, (json.dumps(content, indent=2) + "\n").encode())
+
+    @classmethod
+    def read(cls, config: Path) -> Self:
+        """Read what `write` wrote.
+
+        Args:
+            config: The file.
+
+        Raises:
+            ValueError: If it does not hold the settings of a run in this format.
+        """
+        settings = _read(config)
+        try:
+            _require_types(settings, asdict(cls()))
+            return cls(**{**settings, "ppo": PPOConfig(**settings["ppo"])})
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{config}: expected the settings of a run, got {type(error).__name__}: {error}"
+                "\n  do: restore the file, or train again in another folder"
+            ) from error
+
+
+def _read(config: Path) -> Any:
+    """Return what the file gives for settings."""
+    try:
+        content = json.loads(config.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(
+            f"{config.parent}: expected the folder of a run, got no {config.name} in it"
+            "\n  do: pass the folder of a run that `tamiyo-rl train` began"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{config}: expected JSON, got {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(
+            f"{config}: expected format {FORMAT}, got another file or format"
+            "\n  do: go on with the version of tamiyo-rl that wrote it"
+        )
+    return content.get("settings")
+
+
+def _require_types(settings: object, like: Mapping[str, Any]) -> None:
+    if not isinstance(settings, Mapping) or settings.keys() != like.keys():
+        raise ValueError(f"expected {sorted(like)}, got {settings!r}")
+    for name, value in settings.items():
+        if type(value) is not type(like[name]):
+            raise TypeError(f"{name}: expected {type(like[name]).__name__}, got {value!r}")
