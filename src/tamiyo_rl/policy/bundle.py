@@ -19,13 +19,18 @@ from tamiyo_rl.contract.guard import (
 )
 from tamiyo_rl.contract.origin import mark_origin, mark_tensors
 from tamiyo_rl.policy.heads import ActionHeads
-from tamiyo_rl.policy.inputs import InputChecks, require_steps
-from tamiyo_rl.policy.network import FactoredRecurrentActorCritic, unwrap
+from tamiyo_rl.policy.inputs import InputChecks, is_usual_step, require_steps
+from tamiyo_rl.policy.network import (
+    FactoredRecurrentActorCritic,
+    require_one_place,
+    require_same_sizes,
+    unwrap,
+)
 from tamiyo_rl.policy.protocol import HeadTensors
 from tamiyo_rl.policy.results import ActionResult, EvalResult, ForwardResult
+from tamiyo_rl.policy.rollout_side import rollout_side
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
-from tamiyo_rl.recurrent.precision import without_cached_casts
 
 if TYPE_CHECKING:
     import gymnasium
@@ -202,8 +207,7 @@ class LSTMPolicyBundle:
         return mark_origin(state, "LSTMPolicyBundle.initial_hidden")
 
     # enforces C2
-    @torch.inference_mode()
-    @without_cached_casts()
+    @rollout_side
     def get_action(
         self,
         features: torch.Tensor,
@@ -242,8 +246,7 @@ class LSTMPolicyBundle:
         return ActionResult(actions, by_head, value, state)
 
     # enforces C2
-    @torch.inference_mode()
-    @without_cached_casts()
+    @rollout_side
     def get_value(
         self,
         features: torch.Tensor,
@@ -349,12 +352,15 @@ class LSTMPolicyBundle:
 
     @network.setter
     def network(self, network: nn.Module) -> None:
-        if not isinstance(unwrap(network), FactoredRecurrentActorCritic):
+        module = unwrap(network)
+        if not isinstance(module, FactoredRecurrentActorCritic):
             raise TypeError(
                 "network: expected a FactoredRecurrentActorCritic or a wrapper that holds one as "
                 f".module, got {type(network).__name__}. To compile it call bundle.compile()."
             )
-        self._require_same_sizes(network)
+        sizes = self.settings() | {"number of actions": self.heads.total}
+        del sizes["action_dims"]
+        require_same_sizes(module, sizes)
         self._network = network
 
     @property
@@ -476,16 +482,18 @@ class LSTMPolicyBundle:
         starts: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState, HeadTensors | None]:
         """Run one checked step of the rollout: logits `[B, total]`, value `[B]`, state, masks."""
-        checks = self._checks(features, "batch")
-        masks = checks.masks(masks)
-        if starts is None:
-            starts = features.new_zeros(features.shape[0], dtype=torch.bool)
-        logits, value, state = self._run(
-            checks.features(features).unsqueeze(1),
-            checks.hidden(hidden),
-            checks.episode_starts(starts).unsqueeze(1),
-        )
-        return logits.squeeze(1), value.squeeze(1), state, masks
+        sizes = (self.feature_dim, self.num_lstm_layers, self.hidden_dim)
+        weight = self._module.core.weight_hh_l0
+        if masks is not None or not is_usual_step(
+            features, hidden, starts, sizes=sizes, like=weight, read_values=self.validate
+        ):
+            checks = self._checks(features, "batch")
+            masks = checks.masks(masks)
+            features = checks.features(features)
+            hidden = checks.hidden(hidden)
+            starts = None if starts is None else checks.episode_starts(starts)
+        logits, value, state = self._run(features, hidden, starts)
+        return logits, value, state, masks
 
     def _sequences(
         self,
@@ -510,16 +518,18 @@ class LSTMPolicyBundle:
         hidden: HiddenState | None,
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
-        if self._module.validate != self.validate:
-            self._module.validate = self.validate
+        module = self._module
+        if module.validate != self.validate:
+            module.validate = self.validate
         try:
-            logits, value, state = self.network(features, hidden, starts)
-        except RuntimeError:  # looked at only then: a rollout takes many steps
-            self._require_one_place()
+            logits, value, state = self._network(features, hidden, starts)
+        except RuntimeError:  # only then: a rollout takes many steps
+            require_one_place(module)
             raise
         # Autocast leaves them in half precision: too coarse for states to store and for ratios.
-        if logits.dtype != self.dtype:
-            logits, value, h, c = (tensor.to(self.dtype) for tensor in (logits, value, *state))
+        dtype = module.core.weight_hh_l0.dtype
+        if logits.dtype != dtype:
+            logits, value, h, c = (tensor.to(dtype) for tensor in (logits, value, *state))
             state = HiddenState(h, c)
         return logits, value, state
 
@@ -563,26 +573,3 @@ class LSTMPolicyBundle:
     @property
     def _module(self) -> FactoredRecurrentActorCritic:
         return cast("FactoredRecurrentActorCritic", unwrap(self._network))
-
-    def _require_same_sizes(self, network: nn.Module) -> None:
-        module = cast("FactoredRecurrentActorCritic", unwrap(network))
-        core, encodes = module.core, not isinstance(module.encoder, nn.Identity)
-        for name, own, got in (
-            ("feature_dim", self.feature_dim, self.feature_dim if encodes else core.input_size),
-            ("hidden_dim", self.hidden_dim, core.hidden_size),
-            ("num_lstm_layers", self.num_lstm_layers, core.num_layers),
-            ("learn_initial_hidden", self.learn_initial_hidden, core.learns_initial_state),
-            ("number of actions", self.heads.total, module.policy_head.out_features),
-        ):
-            if own != got:
-                raise ValueError(f"network: expected {name}={own} as the bundle has, got {got}.")
-
-    def _require_one_place(self) -> None:
-        """Raise where a parameter, of an encoder perhaps, is not where and what the others are."""
-        for name, parameter in self.named_parameters():
-            if (parameter.device, parameter.dtype) != (self.device, self.dtype):
-                raise ValueError(
-                    f"network: expected every parameter on {self.device} in {self.dtype}, got "
-                    f"{name} on {parameter.device} in {parameter.dtype}. Move all of them with "
-                    "bundle.to(device, dtype)."
-                )

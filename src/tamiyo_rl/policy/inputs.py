@@ -168,6 +168,68 @@ class InputChecks(NamedTuple):
         raise ValueError(f"{path}: expected {expected}, got {got} at index {place}.")
 
 
+def is_usual_step(
+    features: object,
+    hidden: object,
+    starts: object,
+    *,
+    sizes: tuple[int, int, int],
+    like: torch.Tensor,
+    read_values: bool,
+) -> bool:
+    """Tell at little cost whether no check of a rollout step would refuse or convert anything.
+
+    Args:
+        features: What was passed.
+        hidden: What was passed.
+        starts: What was passed as `episode_starts`.
+        sizes: Features of a step, layers and width of the hidden state.
+        like: A parameter of the policy.
+        read_values: Whether to read values too.
+    """
+    if type(hidden) is not HiddenState or not isinstance(features, torch.Tensor):
+        return False
+    feature_dim, layers, width = sizes
+    rows = len(features) if features.dim() else 0
+    state = (layers, rows, width)
+    if not (
+        rows
+        and _fits(features, (rows, feature_dim), like)
+        and _fits(hidden.h, state, like)
+        and _fits(hidden.c, state, like)
+        and (starts is None or _are_flags(starts, rows, like))
+    ):
+        return False
+    return not read_values or all(map(_is_finite, (features, *hidden)))
+
+
+def _fits(value: object, shape: tuple[int, ...], like: torch.Tensor) -> bool:
+    return (
+        type(value) is torch.Tensor
+        and value.dtype == like.dtype
+        and value.device == like.device
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.shape == shape
+    )
+
+
+def _are_flags(value: object, rows: int, like: torch.Tensor) -> bool:
+    return (
+        type(value) is torch.Tensor
+        and value.dtype == torch.bool
+        and (value.is_cpu or value.device == like.device)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.shape == (rows,)
+    )
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Tell in one pass; a sum of huge numbers may overflow, and is looked at again."""
+    return not tensor.is_meta and math.isfinite(tensor.sum().item())
+
+
 def require_steps(features: object, dims: tuple[str, ...], feature_dim: int) -> tuple[int, ...]:
     """Return the sizes of the leading dimensions of `features`, each at least 1.
 
@@ -196,7 +258,7 @@ def require_heads(
         value: What was passed.
         action_dims: Number of actions by head.
     """
-    if not isinstance(value, Mapping) or set(value) != set(action_dims):
+    if not isinstance(value, Mapping) or value.keys() != action_dims.keys():
         got = sorted(map(str, value)) if isinstance(value, Mapping) else describe(value)
         raise ValueError(
             f"{name}: expected a mapping with one tensor for each of the heads "

@@ -105,7 +105,8 @@ class EnvironmentStepper:
     def __init__(
         self, envs: VectorEnv[Any, Any, Any], device: torch.device | str | None = None
     ) -> None:
-        self.envs, self.device = envs, torch.empty(0, device=device).device
+        self.envs = envs
+        self.device = torch.empty(0, device=device).device
         self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
         self.action_masks = ActionMasks(envs)
         self.steps = 0
@@ -128,7 +129,7 @@ class EnvironmentStepper:
 
         Raises:
             TypeError: If the environments returned something of another kind, naming it.
-            ValueError: If the seed is none, an observation is not finite, or a mask does not fit.
+            ValueError: If it is not a seed, an observation is not finite, or a mask does not fit.
         """
         if seed is not None:
             require_seed(seed)
@@ -157,8 +158,10 @@ class EnvironmentStepper:
         """
         steps, masks, ended = (decode(state[name]) for name in ("steps", "masks", "_ended"))
         if np.shape(ended) != self._ended.shape:
-            expected, got = list(self._ended.shape), list(np.shape(ended))
-            raise ValueError(f'state["_ended"]: expected shape {expected}, got {got}.')
+            raise ValueError(
+                f'state["_ended"]: expected shape {list(self._ended.shape)}, got '
+                f"{list(np.shape(ended))}."
+            )
         restore_environment(self.envs, state["environments"])
         self._accept(steps, masks, ended)
 
@@ -198,18 +201,24 @@ class EnvironmentStepper:
         """
         taken = self.spaces.actions(actions, num_envs=self.envs.num_envs)
         self._require_current()
-        returned = require_items("step", self.envs.step(taken), STEP_ITEMS)
-        step, num_envs = self.steps + 1, self.envs.num_envs
-        observations, rewards, terminated, truncated, info = returned
+        observations, rewards, terminated, truncated, info = require_items(
+            "step", self.envs.step(taken), STEP_ITEMS
+        )
+        step = self.steps + 1
+        num_envs = self.envs.num_envs
         info = read_info(info, num_envs)
         rewards = read_rewards(rewards, num_envs, step)
         terminated = read_flags("terminated", terminated, num_envs)
         truncated = read_flags("truncated", truncated, num_envs)
-        masks, ended = self.action_masks.read(info), terminated | truncated
-        final, starts, valid = None, ended, np.ones_like(ended)
+        masks = self.action_masks.read(info)
+        ended = terminated | truncated
+        starts = ended
+        valid = np.ones_like(ended)
+        final = None
         if self._autoreset.mode == AutoresetMode.NEXT_STEP:
             self._autoreset.check_step(self._ended, ended, rewards, info)
-            starts, valid = self._ended, ~self._ended
+            starts = self._ended
+            valid = ~self._ended
             masks = self._merged(masks, None, ended)  # what ended ignores its next action
         elif ended.any():
             if truncated.any():
@@ -223,7 +232,9 @@ class EnvironmentStepper:
 
     def _accept(self, steps: int, masks: Masks | None, ended: Flags) -> None:
         """Remember where the environments stand, once all that they returned was accepted."""
-        self.steps, self.masks, self._ended = steps, masks, ended
+        self.steps = steps
+        self.masks = masks
+        self._ended = ended
         self._known_calls = self._counter.calls
 
     def _require_current(self) -> None:
@@ -245,25 +256,26 @@ class EnvironmentStepper:
         """Return the features of all environments, or of one."""
         num_envs = self.envs.num_envs if row is None else 1
         columns = self.spaces.columns(observations, name, num_envs=num_envs)
-        features = self.spaces.join(columns, self.device)
-        if not features.sum().isfinite():  # one pass; a sum of huge numbers may overflow
-            for path, column in columns.items():
-                require_finite(path, column, step, row or 0)
-        return features
+        for path, column in columns.items():
+            require_finite(path, column, step, row or 0)
+        return self.spaces.join(columns, self.device)
 
     def _reset_ended(self, ended: Flags) -> tuple[Any, Masks | None]:
         """Reset the ended environments, and return the observations and masks of all."""
         options = {"reset_mask": ended.copy()}
-        returned = require_items("reset", self.envs.reset(options=options), RESET_ITEMS)
-        observations, info = returned
+        observations, info = require_items("reset", self.envs.reset(options=options), RESET_ITEMS)
         return observations, self.action_masks.read(info)
 
     def _merged(self, masks: Masks | None, others: Masks | None, rows: Flags) -> Masks | None:
         """Take the other masks in these rows; where there are none, every action is valid."""
         if masks is None and others is None:
             return None
-        masks, others = (self.action_masks.all_valid() if m is None else m for m in (masks, others))
-        return np.where(rows[:, None], others, masks)
+        every = self.action_masks.all_valid()
+        return np.where(
+            rows[:, None],
+            every if others is None else others,
+            every if masks is None else masks,
+        )
 
     def _final_features(
         self,
@@ -289,7 +301,8 @@ class EnvironmentStepper:
 
     def _final_observations(self, info: Mapping[str, Any]) -> Any:
         """Return what can be indexed by environment: native environments may batch a Dict."""
-        final, num_envs = info.get("final_obs"), self.envs.num_envs
+        final = info.get("final_obs")
+        num_envs = self.envs.num_envs
         if final is None:
             return [None] * num_envs
         if not isinstance(final, np.ndarray | list):
