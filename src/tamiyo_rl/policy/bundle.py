@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
@@ -34,6 +34,8 @@ from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 if TYPE_CHECKING:
     import gymnasium
+
+GET_ACTION = "LSTMPolicyBundle.get_action"
 
 
 class LSTMPolicyBundle:
@@ -222,7 +224,8 @@ class LSTMPolicyBundle:
         Args:
             features: `[B, F]`.
             masks: By head, `[B, N]` bool, true where the action is valid; None for no mask.
-            hidden: State before the step; None for the initial state.
+            hidden: State before the step; None for the initial state. What `get_action` returned
+                is not searched for NaN again.
             episode_starts: `[B]` bool, true where the step is the first of its episode.
             deterministic: Whether to take the most probable action instead of a sample.
 
@@ -240,9 +243,7 @@ class LSTMPolicyBundle:
         action = self.heads.mode(log_probs) if deterministic else self.heads.sample(log_probs)
         log_prob = self.heads.log_prob(log_probs, action)
         actions, by_head = self.heads.by_name(action), self.heads.by_name(log_prob)
-        mark_tensors(
-            "LSTMPolicyBundle.get_action", *actions.values(), *by_head.values(), value, *state
-        )
+        mark_tensors(GET_ACTION, *actions.values(), *by_head.values(), value, *state)
         return ActionResult(actions, by_head, value, state)
 
     # enforces C2
@@ -362,6 +363,7 @@ class LSTMPolicyBundle:
         del sizes["action_dims"]
         require_same_sizes(module, sizes)
         self._network = network
+        self._module = module
 
     @property
     def action_dims(self) -> dict[str, int]:
@@ -485,7 +487,13 @@ class LSTMPolicyBundle:
         sizes = (self.feature_dim, self.num_lstm_layers, self.hidden_dim)
         weight = self._module.core.weight_hh_l0
         if masks is not None or not is_usual_step(
-            features, hidden, starts, sizes=sizes, like=weight, read_values=self.validate
+            features,
+            hidden,
+            starts,
+            sizes=sizes,
+            like=weight,
+            read_values=self.validate,
+            vouches=GET_ACTION,
         ):
             checks = self._checks(features, "batch")
             masks = checks.masks(masks)
@@ -527,9 +535,8 @@ class LSTMPolicyBundle:
             require_one_place(module)
             raise
         # Autocast leaves them in half precision: too coarse for states to store and for ratios.
-        dtype = module.core.weight_hh_l0.dtype
-        if logits.dtype != dtype:
-            logits, value, h, c = (tensor.to(dtype) for tensor in (logits, value, *state))
+        if logits.dtype != features.dtype:
+            logits, value, h, c = (t.to(features.dtype) for t in (logits, value, *state))
             state = HiddenState(h, c)
         return logits, value, state
 
@@ -569,7 +576,3 @@ class LSTMPolicyBundle:
         weights = chain.from_iterable(module.core.all_weights)
         behind = chain(module.encoder.parameters(), weights, head.parameters())
         return any(parameter.requires_grad for parameter in behind)
-
-    @property
-    def _module(self) -> FactoredRecurrentActorCritic:
-        return cast("FactoredRecurrentActorCritic", unwrap(self._network))

@@ -100,7 +100,8 @@ class ActionHeads:
         nothing waits for the device.
         """
         noise = torch.empty_like(log_probs).exponential_()
-        return (log_probs.exp() / noise.clamp_min_(torch.finfo(noise.dtype).tiny)).argmax(dim=-1)
+        race = log_probs.exp().div_(noise.clamp_min_(torch.finfo(noise.dtype).tiny))
+        return race.argmax(dim=-1)
 
     def mode(self, log_probs: torch.Tensor) -> torch.Tensor:
         """Return the most probable action of every head, `[..., heads]`."""

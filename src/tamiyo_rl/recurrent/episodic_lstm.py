@@ -218,7 +218,7 @@ class EpisodicLSTM(nn.LSTM):
         if sequences.shape[1] == 1:
             outputs, after = self.step(sequences[:, 0], hx, _at_step_0(episode_starts))
             return InLanes(outputs.clone(), _one_step, after)  # else they would share memory
-        before = self._state_before(len(sequences), hx, _at_step_0(episode_starts))
+        before = self._state_before(sequences.shape[0], hx, _at_step_0(episode_starts))
         plan = EpisodePlan(episode_starts) if torch.is_tensor(episode_starts) else episode_starts
         if plan is None or not plan.resets:
             outputs, after = self._run(self._run_rows, sequences, before)
@@ -266,7 +266,7 @@ class EpisodicLSTM(nn.LSTM):
             [2, 8] [1, 2, 8]
             ```
         """
-        before = self._state_before(len(features), hx, episode_starts)
+        before = self._state_before(features.shape[0], hx, episode_starts)
         return self._run(self._run_cells, features, before)
 
     def _run(
@@ -357,7 +357,7 @@ class EpisodicLSTM(nn.LSTM):
             return HiddenState(*hx)
         device = hx[0].device
         is_plan = isinstance(starts, EpisodePlan)
-        first = starts.first(device) if is_plan else starts.to(device)[:, None]
+        first = starts.first(device) if is_plan else starts.to(device).unsqueeze(1)
         if not self.learns_initial_state:
             return HiddenState(*(part.masked_fill(first, 0) for part in hx))
         # Also where no row starts: DistributedDataParallel wants every parameter in the graph.
@@ -374,10 +374,13 @@ class EpisodicLSTM(nn.LSTM):
         for layer, weights in enumerate(self.all_weights):
             if layer:
                 features = nn.functional.dropout(features, self.dropout, self.training)
-            before = [part[layer].to(features.dtype) for part in state]
-            features, c = torch.lstm_cell(features, before, *weights)
+            h = state.h.select(0, layer).to(features.dtype)
+            c = state.c.select(0, layer).to(features.dtype)
+            features, c = torch.lstm_cell(features, (h, c), *weights)
             after.append((features, c))
-        h, c = (_stacked(parts) for parts in zip(*after, strict=True))
+        if len(after) == 1:
+            return features, HiddenState(features.unsqueeze(0), c.unsqueeze(0))
+        h, c = (torch.stack(part) for part in zip(*after, strict=True))
         return features, HiddenState(h, c)
 
     def _run_rows(
@@ -457,11 +460,6 @@ def _none_starts(starts: torch.Tensor | EpisodePlan) -> bool:
 def _at_step_0(starts: torch.Tensor | EpisodePlan | None) -> torch.Tensor | EpisodePlan | None:
     """Return which rows start an episode at step 0, `[B]`; a plan knows it."""
     return starts[:, 0] if isinstance(starts, torch.Tensor) else starts
-
-
-def _stacked(layers: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Stack the states of the layers; of one layer without a copy."""
-    return torch.stack(layers) if len(layers) > 1 else layers[0][None]
 
 
 def _one_step(places: torch.Tensor) -> torch.Tensor:

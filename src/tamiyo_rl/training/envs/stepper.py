@@ -212,18 +212,18 @@ class EnvironmentStepper:
         truncated = read_flags("truncated", truncated, num_envs)
         masks = self.action_masks.read(info)
         ended = terminated | truncated
-        starts = ended
-        valid = np.ones_like(ended)
         final = None
         if self._autoreset.mode == AutoresetMode.NEXT_STEP:
             self._autoreset.check_step(self._ended, ended, rewards, info)
             starts = self._ended
-            valid = ~self._ended
+            valid = ~starts
             masks = self._merged(masks, None, ended)  # what ended ignores its next action
-        elif ended.any():
+        else:
+            starts = ended
+            valid = np.ones_like(ended)
             if truncated.any():
                 final = self._final_features(observations, info, truncated, step)
-            if self._autoreset.mode == AutoresetMode.DISABLED:
+            if self._autoreset.mode == AutoresetMode.DISABLED and ended.any():
                 observations, others = self._reset_ended(ended)
                 masks = self._merged(masks, others, ended)
         features = self._features(observations, step)

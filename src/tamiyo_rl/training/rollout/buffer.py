@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 
 from tamiyo_rl.checks import describe, require_positive, require_shape
@@ -16,9 +15,10 @@ from tamiyo_rl.policy.results import ActionResult
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.rollout.gae import compute_gae
+from tamiyo_rl.training.rollout.returned import Returned
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 
 class RolloutBatch(NamedTuple):
@@ -134,7 +134,7 @@ class RolloutBuffer:
         self._final_value = floats(shape)
         layers, _, width = bundle.initial_hidden(1).h.shape
         self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
-        self._returned = _Returned.allocate(shape)
+        self._returned = Returned.allocate(shape)
         # Views of each step, made once: an assignment by index takes three times as long.
         self._views = {
             "features": self._features.unbind(1),
@@ -150,7 +150,6 @@ class RolloutBuffer:
         self._masked = False
         self._plan: EpisodePlan | None = None
 
-    @torch.inference_mode(mode=False)
     @torch.no_grad()
     def add(
         self,
@@ -385,51 +384,6 @@ class RolloutBuffer:
     def _take(self, stored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Gather rows of `[B, T, ...]` cut into sequences: a copy."""
         return stored.view(self.num_rows, self.sequence_length, *stored.shape[2:])[index]
-
-
-class _Returned(NamedTuple):
-    """What the environments returned, `[B, T]` on the CPU, where they return it."""
-
-    rewards: NDArray[np.float64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    valid: NDArray[np.bool_]
-    final: NDArray[np.bool_]
-    episode_starts: NDArray[np.bool_]
-
-    @classmethod
-    def allocate(cls, shape: tuple[int, int]) -> _Returned:
-        return cls(np.zeros(shape), *(np.zeros(shape, dtype=np.bool_) for _ in range(5)))
-
-    def store(self, step: int, *, has_final: bool, **named: ArrayLike) -> None:
-        """Copy one step in; a final value counts where an episode ended."""
-        for name, value in named.items():
-            column = getattr(self, name)[:, step]
-            column[...] = self._as_column(name, value, column)
-        self.final[:, step] = has_final & (self.terminated[:, step] | self.truncated[:, step])
-
-    @staticmethod
-    def _as_column(name: str, value: ArrayLike, column: NDArray[Any]) -> NDArray[Any]:
-        array = _as_array(name, value)
-        if column.dtype == np.bool_ and array.dtype != np.bool_:
-            raise TypeError(f"{name}: expected bool, got {array.dtype}. Use .astype(bool).")
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"{name}: expected numbers, got {array.dtype}.")
-        if array.shape != column.shape and not (name == "valid" and array.ndim == 0):
-            raise ValueError(
-                f"{name}: expected shape {list(column.shape)}, got {list(array.shape)}."
-            )
-        return array
-
-
-def _as_array(name: str, value: ArrayLike | torch.Tensor) -> NDArray[Any]:
-    try:
-        if isinstance(value, torch.Tensor):
-            is_flag = value.dtype == torch.bool
-            return value.detach().to("cpu", torch.bool if is_flag else torch.float64).numpy()
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected numbers, got {describe(value)}.") from error
 
 
 def _require_finite(name: str, numbers: torch.Tensor) -> None:

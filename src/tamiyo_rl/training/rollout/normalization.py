@@ -55,7 +55,7 @@ class FeatureNormalizer:
                 in then.
         """
         checked = self._checked(features)
-        if checked.is_meta or not len(checked):
+        if checked.is_meta or not checked.shape[0]:
             raise ValueError(f"features: expected rows with values, got {features!r}.")
         values = checked.detach().to("cpu", torch.float64).numpy()
         _require_float32("features", values)
@@ -69,7 +69,7 @@ class FeatureNormalizer:
             return features
         shift = torch.from_numpy(self._statistics.mean).to(features)
         scale = torch.from_numpy(self._statistics.deviation).to(features)
-        return ((features - shift) / scale).clamp(-CLIP, CLIP)
+        return (features - shift).div_(scale).clamp_(-CLIP, CLIP)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the statistics."""
