@@ -249,8 +249,9 @@ class EpisodicLSTM(nn.LSTM):
             Outputs `[B, hidden]`, and the state after the step, which may share their memory.
 
         Raises:
-            TypeError: As `forward`.
-            ValueError: As `forward`.
+            TypeError: If `hx` is not a pair of tensors.
+            ValueError: If the hidden state has another size than the LSTM, or the LSTM has
+                `bidirectional` or `proj_size`.
 
         Examples:
             ```python
@@ -266,6 +267,11 @@ class EpisodicLSTM(nn.LSTM):
             [2, 8] [1, 2, 8]
             ```
         """
+        if self.bidirectional or self.proj_size:
+            raise ValueError(
+                "EpisodicLSTM: expected neither bidirectional nor proj_size to take one step. Call "
+                "forward() with sequences of one step."
+            )
         before = self._state_before(features.shape[0], hx, episode_starts)
         return self._run(self._run_cells, features, before)
 
@@ -356,8 +362,10 @@ class EpisodicLSTM(nn.LSTM):
         if not self.learns_initial_state and _none_starts(starts):
             return HiddenState(*hx)
         device = hx[0].device
-        is_plan = isinstance(starts, EpisodePlan)
-        first = starts.first(device) if is_plan else starts.to(device).unsqueeze(1)
+        if isinstance(starts, EpisodePlan):
+            first = starts.first(device)
+        else:
+            first = starts.to(device).unsqueeze(1)
         if not self.learns_initial_state:
             return HiddenState(*(part.masked_fill(first, 0) for part in hx))
         # Also where no row starts: DistributedDataParallel wants every parameter in the graph.
