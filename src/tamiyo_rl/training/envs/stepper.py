@@ -106,6 +106,7 @@ class EnvironmentStepper:
         self, envs: VectorEnv[Any, Any, Any], device: torch.device | str | None = None
     ) -> None:
         self.envs = envs
+        self._num_envs = envs.num_envs  # wrappers take their time to tell it
         self.device = torch.empty(0, device=device).device
         self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
         self.action_masks = ActionMasks(envs)
@@ -199,13 +200,13 @@ class EnvironmentStepper:
                 returned has another shape, is not finite, or is not what their autoreset mode
                 says, naming it; if somebody else has reset or stepped them since.
         """
-        taken = self.spaces.actions(actions, num_envs=self.envs.num_envs)
+        taken = self.spaces.actions(actions, num_envs=self._num_envs)
         self._require_current()
         observations, rewards, terminated, truncated, info = require_items(
             "step", self.envs.step(taken), STEP_ITEMS
         )
         step = self.steps + 1
-        num_envs = self.envs.num_envs
+        num_envs = self._num_envs
         info = read_info(info, num_envs)
         rewards = read_rewards(rewards, num_envs, step)
         terminated = read_flags("terminated", terminated, num_envs)
@@ -254,7 +255,7 @@ class EnvironmentStepper:
         row: int | None = None,
     ) -> torch.Tensor:
         """Return the features of all environments, or of one."""
-        num_envs = self.envs.num_envs if row is None else 1
+        num_envs = self._num_envs if row is None else 1
         columns = self.spaces.columns(observations, name, num_envs=num_envs)
         for path, column in columns.items():
             require_finite(path, column, step, row or 0)
@@ -287,7 +288,7 @@ class EnvironmentStepper:
         """Return the features of the true final observations in these rows."""
         if self._autoreset.mode == AutoresetMode.DISABLED:
             return self._features(observations, step)
-        final = torch.zeros(self.envs.num_envs, self.spaces.feature_dim, device=self.device)
+        final = torch.zeros(self._num_envs, self.spaces.feature_dim, device=self.device)
         given = self._final_observations(info)
         for row in np.flatnonzero(rows).tolist():
             if given[row] is None:
@@ -302,7 +303,7 @@ class EnvironmentStepper:
     def _final_observations(self, info: Mapping[str, Any]) -> Any:
         """Return what can be indexed by environment: native environments may batch a Dict."""
         final = info.get("final_obs")
-        num_envs = self.envs.num_envs
+        num_envs = self._num_envs
         if final is None:
             return [None] * num_envs
         if not isinstance(final, np.ndarray | list):

@@ -136,12 +136,13 @@ class RolloutBuffer:
         self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
         self._returned = Returned.allocate(shape)
         # Views of each step, made once: an assignment by index takes three times as long.
+        self._action_names = {name: f'actions["{name}"]' for name in self._actions}
         self._views = {
             "features": self._features.unbind(1),
             "log_prob": self._log_prob.unbind(1),
             "value": self._value.unbind(1),
             "final_values": self._final_value.unbind(1),
-            **{f'actions["{name}"]': a.unbind(1) for name, a in self._actions.items()},
+            **{self._action_names[name]: a.unbind(1) for name, a in self._actions.items()},
         }
 
     def reset(self) -> None:
@@ -199,7 +200,7 @@ class RolloutBuffer:
         self._copy("log_prob", result.joint_log_prob)
         self._copy("value", result.value)
         for head, action in result.action.items():
-            self._copy(f'actions["{head}"]', action)
+            self._copy(self._action_names[head], action)
         if final_values is not None:
             self._copy("final_values", final_values)
         self._returned.store(
