@@ -53,8 +53,7 @@ class LSTMPolicyBundle:
       and training goes on with a copy. An ordinary tensor never warns.
     - **C5** Where `episode_starts` is true, the state before the step is the initial state,
       whatever `hidden` holds; other rows continue from `hidden`.
-    - **C6** What comes out of `RolloutBuffer` are ordinary tensors that share no memory with what
-      went in.
+    - **C6** `RolloutBuffer` yields ordinary tensors that share no memory with what went in.
     - **C7** With unchanged parameters, `evaluate_actions` gives the log-probabilities and values
       that `get_action` gave.
     - **C8** With grad enabled, every output that depends on a trainable parameter requires grad;
@@ -140,8 +139,10 @@ class LSTMPolicyBundle:
             feature_dim=feature_dim, hidden_dim=hidden_dim, num_lstm_layers=num_lstm_layers
         )
         require_bool(learn_initial_hidden=learn_initial_hidden, validate=validate)
-        self.feature_dim, self.hidden_dim = int(feature_dim), int(hidden_dim)
-        self.num_lstm_layers, self.learn_initial_hidden = int(num_lstm_layers), learn_initial_hidden
+        self.feature_dim = int(feature_dim)
+        self.hidden_dim = int(hidden_dim)
+        self.num_lstm_layers = int(num_lstm_layers)
+        self.learn_initial_hidden = learn_initial_hidden
         self.heads = ActionHeads(action_dims)
         self.validate = validate
         self.network = FactoredRecurrentActorCritic(
@@ -511,7 +512,8 @@ class LSTMPolicyBundle:
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         """Run checked sequences: logits `[B, T, total]`, value `[B, T]`, last state."""
-        features, hidden = checks.features(features), checks.hidden(hidden)
+        features = checks.features(features)
+        hidden = checks.hidden(hidden)
         plan = checks.plan(starts)
         self._require_known_state(hidden, plan)
         logits, value, state = self._run(features, hidden, plan)
@@ -531,7 +533,7 @@ class LSTMPolicyBundle:
             module.validate = self.validate
         try:
             logits, value, state = self._network(features, hidden, starts)
-        except RuntimeError:  # only then: a rollout takes many steps
+        except RuntimeError:  # only after a failure: a rollout calls this at every step
             require_one_place(module)
             raise
         # Autocast leaves them in half precision: too coarse for states to store and for ratios.

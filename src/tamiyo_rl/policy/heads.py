@@ -10,7 +10,8 @@ from tamiyo_rl.policy.inputs import require_action_dims
 
 # Measured on a CPU with AVX-512: below 16 actions the softmax over the last dimension is slow, and
 # from about 256 steps on, moving the dimensions takes less time than it saves.
-FEW_ACTIONS, MANY_STEPS = 16, 256
+FEW_ACTIONS = 16
+MANY_STEPS = 256
 
 
 class ActionHeads:

@@ -1,4 +1,4 @@
-"""What the calls of the bundle accept; everything else is refused before anything runs (C10)."""
+"""The checks of the bundle's calls, which refuse bad input before anything runs (C10)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class InputChecks(NamedTuple):
                 f"{features.dtype}. Convert them with .to({self.dtype})."
             )
         self._require_device("features", features)
-        cast = features.to(self.dtype)  # first: a number may be finite in its own type alone
+        cast = features.to(self.dtype)  # first: a number may be finite only in its own type
         self._require_finite("features", cast)
         return cast
 
@@ -184,7 +184,7 @@ def is_usual_step(
     Args:
         features: What was passed.
         hidden: What was passed.
-        starts: What was passed as `episode_starts`.
+        starts: The `episode_starts` that were passed.
         sizes: Features of a step, layers and width of the hidden state.
         like: A parameter of the policy.
         read_values: Whether to read values too.
@@ -232,7 +232,7 @@ def _are_flags(value: object, rows: int, like: torch.Tensor) -> bool:
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
-    """Tell in one pass; a sum of huge numbers may overflow, and is looked at again."""
+    """Tell in one pass. A sum of huge numbers may overflow: then the slower check decides."""
     return not tensor.is_meta and math.isfinite(tensor.sum().item())
 
 

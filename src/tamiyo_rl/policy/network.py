@@ -182,7 +182,7 @@ def _probe(encoder: nn.Module, feature_dim: int) -> torch.Tensor:
     probe = torch.zeros(2, feature_dim, dtype=parameter.dtype, device=parameter.device)
     try:
         with torch.no_grad():
-            return encoder.eval()(probe)  # type: ignore[no-any-return]  # what comes is looked at by the caller
+            return encoder.eval()(probe)  # type: ignore[no-any-return]  # the caller checks what it returns
     finally:
         for module, training in modes:
             module.training = training
@@ -197,7 +197,7 @@ def _misfit(feature_dim: int, got: str) -> ValueError:
 
 def unwrap(network: nn.Module) -> nn.Module:
     """Return the module inside wrappers that hold it as `.module`."""
-    while not isinstance(network, FactoredRecurrentActorCritic):  # looked at first: it is fast
+    while not isinstance(network, FactoredRecurrentActorCritic):  # the usual case, and fast
         inner = getattr(network, "module", None)
         if not isinstance(inner, nn.Module):
             break

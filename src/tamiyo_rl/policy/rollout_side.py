@@ -19,7 +19,7 @@ def rollout_side(method: Callable[P, R]) -> Callable[P, R]:
     autocast region, and it is an inference tensor.
 
     Args:
-        method: What collects experience.
+        method: A method that collects experience.
 
     Examples:
         ```python

@@ -1,4 +1,4 @@
-"""Counting the calls of a vector environment, so that nobody steps it unnoticed."""
+"""Count the calls of a vector environment, to notice when somebody else steps it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which actions an environment allows: its masks, side by side in the order of the heads."""
+"""The action masks of an environment, side by side in the order of the heads."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ActionMasks:
         self._has_method = _has_method(envs.unwrapped)
 
     def read(self, info: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Masks | None:
-        """Return the masks of the next action, `[B, actions]`; None if there are none.
+        """Return the masks of the next action, `[B, actions]`; None without masks.
 
         Args:
             info: What `reset` or `step` returned: a dict, or a list with a dict for each

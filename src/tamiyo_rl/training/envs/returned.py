@@ -1,4 +1,4 @@
-"""What a vector environment returned, converted, or refused by its own name."""
+"""Convert what a vector environment returned, or refuse it by its name."""
 
 from __future__ import annotations
 

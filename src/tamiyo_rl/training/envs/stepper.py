@@ -37,10 +37,10 @@ Flags = NDArray[np.bool_]
 
 
 class EnvironmentStep(NamedTuple):
-    """What one step of a vector environment brought, the same for every autoreset mode.
+    """The outcome of one step of a vector environment, the same for every autoreset mode.
 
     Attributes:
-        features: What the policy sees next, `[B, F]`.
+        features: The features that the policy sees next, `[B, F]`.
         rewards: `[B]` float64.
         terminated: `[B]` bool.
         truncated: `[B]` bool.
@@ -67,8 +67,8 @@ class EnvironmentStepper:
     that step is not valid for training. With `SAME_STEP` the ending step returns it already, and
     the final one in `info["final_obs"]`. With `DISABLED` the ended environments are reset here.
 
-    Whatever the environments return is converted or refused here, by its name, and nobody else may
-    reset or step them in between: `reset` and `step` of `envs.unwrapped` count their calls.
+    The stepper converts whatever the environments return, or refuses it by its name. Only the
+    stepper may reset or step them: `reset` and `step` of `envs.unwrapped` count their calls.
 
     Args:
         envs: The vector environment.
@@ -76,10 +76,10 @@ class EnvironmentStepper:
 
     Attributes:
         steps: Steps taken since the reset, in each environment.
-        masks: Which actions are valid next, `[B, actions]`; None if the environment has no masks.
+        masks: The valid next actions, `[B, actions]` bool; None if the environment has no masks.
 
     Raises:
-        ValueError: If a space is not supported, or the autoreset mode is none of Gymnasium's.
+        ValueError: If a space is not supported, or the autoreset mode is not one of Gymnasium's.
 
     Warns:
         UserWarning: If the environments declare no autoreset mode; `NEXT_STEP` is assumed then.
@@ -268,7 +268,7 @@ class EnvironmentStepper:
         return observations, self.action_masks.read(info)
 
     def _merged(self, masks: Masks | None, others: Masks | None, rows: Flags) -> Masks | None:
-        """Take the other masks in these rows; where there are none, every action is valid."""
+        """Take the other masks in these rows; None allows every action."""
         if masks is None and others is None:
             return None
         every = self.action_masks.all_valid()

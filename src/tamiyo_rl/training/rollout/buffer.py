@@ -52,7 +52,7 @@ class RolloutBatch(NamedTuple):
 class RolloutBuffer:
     """Stores a rollout, and yields it as sequences for training (C6).
 
-    What comes out are ordinary tensors that share no memory with what went in, also when the
+    It yields ordinary tensors that share no memory with what went in, also when the
     buffer is built, filled or sampled under inference mode. The hidden state is stored at the
     start of every sequence, so that training continues from where the rollout was (C5, C7).
 
@@ -82,7 +82,8 @@ class RolloutBuffer:
                 features, result, hidden=hidden, episode_starts=starts,
                 rewards=reward, terminated=never, truncated=never,
             )
-            hidden, starts = result.hidden, never
+            hidden = result.hidden
+            starts = never
         buffer.finish(bundle.get_value(features, hidden), gamma=0.99, gae_lambda=0.95)
 
         for batch in buffer.minibatches(2):

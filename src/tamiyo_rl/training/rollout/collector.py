@@ -27,7 +27,7 @@ class RolloutCollector:
     Args:
         envs: Vector environment.
         bundle: The policy.
-        buffer: What is filled.
+        buffer: The buffer to fill.
         config: Settings.
 
     Attributes:
@@ -69,7 +69,7 @@ class RolloutCollector:
 
     @property
     def statistics(self) -> dict[str, FeatureNormalizer | RewardScaler | EpisodeStatistics]:
-        """What the rollouts add up, by name."""
+        """The running statistics of the rollouts, by name."""
         return {
             "normalizer": self.normalizer,
             "reward_scaler": self.reward_scaler,

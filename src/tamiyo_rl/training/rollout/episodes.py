@@ -68,7 +68,8 @@ class EpisodeStatistics:
         """
         loaded = {name: decode(state[name]) for name in vars(self)}
         for name in ("_return", "_length"):
-            expected, got = self._return.shape, np.shape(loaded[name])
+            expected = self._return.shape
+            got = np.shape(loaded[name])
             if got != expected:
                 raise ValueError(
                     f'state["{name}"]: expected shape {list(expected)}, got {list(got)}.'

@@ -43,7 +43,8 @@ class FeatureNormalizer:
 
     def __init__(self, feature_dim: int, *, enabled: bool = True) -> None:
         require_positive(feature_dim=feature_dim)
-        self.feature_dim, self.enabled = feature_dim, enabled
+        self.feature_dim = feature_dim
+        self.enabled = enabled
         self._statistics = RunningStatistics((feature_dim,))
 
     def update(self, features: torch.Tensor) -> None:
@@ -205,7 +206,9 @@ def _load(statistics: RunningStatistics, state: Mapping[str, Any]) -> None:
     mean, var, count = (
         _entry(state, name, shape if name != "count" else ()) for name in ("mean", "var", "count")
     )
-    statistics.mean, statistics.var, statistics.count = mean, var, float(count)
+    statistics.mean = mean
+    statistics.var = var
+    statistics.count = float(count)
 
 
 def _entry(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What the environments returned in one rollout, on the CPU, where they return it."""
+"""The rewards and flags of one rollout, on the CPU, where the environments return them."""
 
 from __future__ import annotations
 
