@@ -121,6 +121,35 @@ def test_a_rollout_call_names_each_bad_input(name: str, bad: dict[str, Any]) -> 
     assert not runs
 
 
+HIDDEN = [case for case in TRAINING if "hidden" in case[1]]
+
+
+@pytest.mark.parametrize(("name", "bad"), HIDDEN)
+def test_rollout_call_refuses_hidden(name: str, bad: dict[str, Any]) -> None:
+    bundle, runs = make_bundle()
+    for call in (bundle.get_action, bundle.get_value):
+        with pytest.raises((TypeError, ValueError), match="expected") as caught:
+            call(torch.zeros(3, 3), **bad, episode_starts=BOOL[:, 0])
+        assert str(caught.value).startswith(f"{name}: expected ")
+    assert not runs
+
+
+def test_a_step_as_the_rollout_takes_it_is_checked_as_any_other() -> None:
+    bundle, _ = make_bundle()
+    features = torch.randn(3, 3)
+    usual = bundle.get_action(torch.randn(3, 3)).hidden
+    other = [part.double() for part in usual]
+    starts = torch.tensor([True, False, False])
+    quick = bundle.get_value(features, usual, episode_starts=starts)
+    slow = bundle.get_value(features.double(), other, episode_starts=starts)  # type: ignore[arg-type]  # a list will do
+    assert quick.equal(slow)
+    for bad, name in ((features / 0, "features"), (features[:2], "hidden.h")):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            bundle.get_value(bad, usual)
+    with pytest.raises(ValueError, match=r"^hidden\.h: expected finite numbers"):
+        bundle.get_value(features, HiddenState(usual.h * torch.nan, usual.c))
+
+
 def test_learned_state_with_hidden_needs_episode_starts() -> None:
     bundle, runs = make_bundle(learn_initial_hidden=True)
     with pytest.raises(ValueError, match="episode_starts: expected"):

@@ -400,3 +400,23 @@ def test_packing_takes_hardly_a_lane_more_than_it_must(separators: int) -> None:
     pieces = EpisodePlan(starts)._pieces()
     packing = pack(pieces, separators=separators)
     assert packing.lanes <= fewest_lanes(pieces, separators=separators) + 1
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_step_is_a_sequence_of_one_step(layers: int, *, learned: bool) -> None:
+    lstm = EpisodicLSTM(4, 8, layers, batch_first=True, learn_initial_state=learned)
+    features = torch.randn(3, 4)
+    state = HiddenState(torch.randn(layers, 3, 8), torch.randn(layers, 3, 8))
+    for starts in (torch.tensor([False, True, False]), torch.zeros(3, dtype=torch.bool)):
+        expected, after = lstm(features[:, None], state, episode_starts=starts[:, None])
+        for known in (starts, EpisodePlan(starts[:, None])):
+            outputs, (h, c) = lstm.step(features, state, known)
+            torch.testing.assert_close(outputs, expected[:, 0])
+            torch.testing.assert_close((h, c), tuple(after))
+
+
+@pytest.mark.parametrize("kind", [{"bidirectional": True}, {"proj_size": 4}])
+def test_a_step_needs_one_direction_and_no_projection(kind: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected neither bidirectional nor proj_size"):
+        EpisodicLSTM(4, 8, **kind).step(torch.zeros(3, 4))

@@ -307,7 +307,8 @@ def _guarded(method: Callable[P, R], *, differentiable_outputs: bool) -> Callabl
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         if not torch.is_grad_enabled():
             return method(*args, **kwargs)
-        if not torch.is_inference_mode_enabled() and all_ordinary((args, kwargs, *unseen)):
+        given = (*args, *kwargs.values(), *unseen)
+        if not torch.is_inference_mode_enabled() and all_ordinary(given):
             outputs = method(*args, **kwargs)
         else:
             checked = _checked(name, holder, _bound(signature, args, kwargs), is_ours=is_ours)

@@ -31,13 +31,45 @@ def all_ordinary(values: Iterable[object]) -> bool:
         True False
         ```
     """
-    for leaf in leaves(values):
+    tensors, others = _sorted(values)
+    if any(map(torch.Tensor.is_inference, tensors)):
+        return False
+    for leaf in leaves(others):
         if isinstance(leaf, torch.Tensor):
             if leaf.is_inference():
                 return False
         elif not _is_ordinary(leaf):
             return False
     return True
+
+
+def _sorted(values: Iterable[object]) -> tuple[list[torch.Tensor], list[object]]:
+    """Return the plain tensors of a usual call, and all else that needs a closer look.
+
+    A usual call is given tensors, and tuples and dicts of tensors; `leaves` takes several times as
+    long, since it looks for every kind of container, and for one that holds itself.
+    """
+    tensors: list[torch.Tensor] = []
+    others: list[object] = []
+    for value in values:
+        kind = type(value)
+        if kind is torch.Tensor:
+            tensors.append(value)  # type: ignore[arg-type]  # it is one
+        elif kind is dict:
+            _sort(value.values(), tensors, others)  # type: ignore[attr-defined]  # it is a dict
+        elif issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__:
+            _sort(value, tensors, others)  # type: ignore[arg-type]  # it is a tuple
+        elif value is not None:
+            others.append(value)
+    return tensors, others
+
+
+def _sort(values: Iterable[object], tensors: list[torch.Tensor], others: list[object]) -> None:
+    for value in values:
+        if type(value) is torch.Tensor:
+            tensors.append(value)
+        elif value is not None:
+            others.append(value)
 
 
 def _is_ordinary(owner: HasParameters) -> bool:
@@ -80,6 +112,9 @@ def parameters_of(owner: Any) -> dict[str, torch.Tensor] | None:
 
 def any_requires_grad(values: object) -> bool:
     """Tell whether a tensor in any nesting of `values` requires grad."""
+    tensors, _ = _sorted([values])  # in most results one of these does
+    if any(tensor.requires_grad for tensor in tensors):
+        return True
     return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves([values]))
 
 

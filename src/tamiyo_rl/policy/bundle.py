@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
@@ -19,16 +19,23 @@ from tamiyo_rl.contract.guard import (
 )
 from tamiyo_rl.contract.origin import mark_origin, mark_tensors
 from tamiyo_rl.policy.heads import ActionHeads
-from tamiyo_rl.policy.inputs import InputChecks, require_steps
-from tamiyo_rl.policy.network import FactoredRecurrentActorCritic, unwrap
+from tamiyo_rl.policy.inputs import InputChecks, is_usual_step, require_steps
+from tamiyo_rl.policy.network import (
+    FactoredRecurrentActorCritic,
+    require_one_place,
+    require_same_sizes,
+    unwrap,
+)
 from tamiyo_rl.policy.protocol import HeadTensors
 from tamiyo_rl.policy.results import ActionResult, EvalResult, ForwardResult
+from tamiyo_rl.policy.rollout_side import rollout_side
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
-from tamiyo_rl.recurrent.precision import without_cached_casts
 
 if TYPE_CHECKING:
     import gymnasium
+
+GET_ACTION = "LSTMPolicyBundle.get_action"
 
 
 class LSTMPolicyBundle:
@@ -46,8 +53,7 @@ class LSTMPolicyBundle:
       and training goes on with a copy. An ordinary tensor never warns.
     - **C5** Where `episode_starts` is true, the state before the step is the initial state,
       whatever `hidden` holds; other rows continue from `hidden`.
-    - **C6** What comes out of `RolloutBuffer` are ordinary tensors that share no memory with what
-      went in.
+    - **C6** `RolloutBuffer` yields ordinary tensors that share no memory with what went in.
     - **C7** With unchanged parameters, `evaluate_actions` gives the log-probabilities and values
       that `get_action` gave.
     - **C8** With grad enabled, every output that depends on a trainable parameter requires grad;
@@ -133,8 +139,10 @@ class LSTMPolicyBundle:
             feature_dim=feature_dim, hidden_dim=hidden_dim, num_lstm_layers=num_lstm_layers
         )
         require_bool(learn_initial_hidden=learn_initial_hidden, validate=validate)
-        self.feature_dim, self.hidden_dim = int(feature_dim), int(hidden_dim)
-        self.num_lstm_layers, self.learn_initial_hidden = int(num_lstm_layers), learn_initial_hidden
+        self.feature_dim = int(feature_dim)
+        self.hidden_dim = int(hidden_dim)
+        self.num_lstm_layers = int(num_lstm_layers)
+        self.learn_initial_hidden = learn_initial_hidden
         self.heads = ActionHeads(action_dims)
         self.validate = validate
         self.network = FactoredRecurrentActorCritic(
@@ -202,8 +210,7 @@ class LSTMPolicyBundle:
         return mark_origin(state, "LSTMPolicyBundle.initial_hidden")
 
     # enforces C2
-    @torch.inference_mode()
-    @without_cached_casts()
+    @rollout_side
     def get_action(
         self,
         features: torch.Tensor,
@@ -218,7 +225,8 @@ class LSTMPolicyBundle:
         Args:
             features: `[B, F]`.
             masks: By head, `[B, N]` bool, true where the action is valid; None for no mask.
-            hidden: State before the step; None for the initial state.
+            hidden: State before the step; None for the initial state. What `get_action` returned
+                is not searched for NaN again.
             episode_starts: `[B]` bool, true where the step is the first of its episode.
             deterministic: Whether to take the most probable action instead of a sample.
 
@@ -236,14 +244,11 @@ class LSTMPolicyBundle:
         action = self.heads.mode(log_probs) if deterministic else self.heads.sample(log_probs)
         log_prob = self.heads.log_prob(log_probs, action)
         actions, by_head = self.heads.by_name(action), self.heads.by_name(log_prob)
-        mark_tensors(
-            "LSTMPolicyBundle.get_action", *actions.values(), *by_head.values(), value, *state
-        )
+        mark_tensors(GET_ACTION, *actions.values(), *by_head.values(), value, *state)
         return ActionResult(actions, by_head, value, state)
 
     # enforces C2
-    @torch.inference_mode()
-    @without_cached_casts()
+    @rollout_side
     def get_value(
         self,
         features: torch.Tensor,
@@ -349,13 +354,17 @@ class LSTMPolicyBundle:
 
     @network.setter
     def network(self, network: nn.Module) -> None:
-        if not isinstance(unwrap(network), FactoredRecurrentActorCritic):
+        module = unwrap(network)
+        if not isinstance(module, FactoredRecurrentActorCritic):
             raise TypeError(
                 "network: expected a FactoredRecurrentActorCritic or a wrapper that holds one as "
                 f".module, got {type(network).__name__}. To compile it call bundle.compile()."
             )
-        self._require_same_sizes(network)
+        sizes = self.settings() | {"number of actions": self.heads.total}
+        del sizes["action_dims"]
+        require_same_sizes(module, sizes)
         self._network = network
+        self._module = module
 
     @property
     def action_dims(self) -> dict[str, int]:
@@ -476,16 +485,24 @@ class LSTMPolicyBundle:
         starts: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState, HeadTensors | None]:
         """Run one checked step of the rollout: logits `[B, total]`, value `[B]`, state, masks."""
-        checks = self._checks(features, "batch")
-        masks = checks.masks(masks)
-        if starts is None:
-            starts = features.new_zeros(features.shape[0], dtype=torch.bool)
-        logits, value, state = self._run(
-            checks.features(features).unsqueeze(1),
-            checks.hidden(hidden),
-            checks.episode_starts(starts).unsqueeze(1),
-        )
-        return logits.squeeze(1), value.squeeze(1), state, masks
+        sizes = (self.feature_dim, self.num_lstm_layers, self.hidden_dim)
+        weight = self._module.core.weight_hh_l0
+        if masks is not None or not is_usual_step(
+            features,
+            hidden,
+            starts,
+            sizes=sizes,
+            like=weight,
+            read_values=self.validate,
+            vouches=GET_ACTION,
+        ):
+            checks = self._checks(features, "batch")
+            masks = checks.masks(masks)
+            features = checks.features(features)
+            hidden = checks.hidden(hidden)
+            starts = None if starts is None else checks.episode_starts(starts)
+        logits, value, state = self._run(features, hidden, starts)
+        return logits, value, state, masks
 
     def _sequences(
         self,
@@ -495,7 +512,8 @@ class LSTMPolicyBundle:
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         """Run checked sequences: logits `[B, T, total]`, value `[B, T]`, last state."""
-        features, hidden = checks.features(features), checks.hidden(hidden)
+        features = checks.features(features)
+        hidden = checks.hidden(hidden)
         plan = checks.plan(starts)
         self._require_known_state(hidden, plan)
         logits, value, state = self._run(features, hidden, plan)
@@ -510,16 +528,17 @@ class LSTMPolicyBundle:
         hidden: HiddenState | None,
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
-        if self._module.validate != self.validate:
-            self._module.validate = self.validate
+        module = self._module
+        if module.validate != self.validate:
+            module.validate = self.validate
         try:
-            logits, value, state = self.network(features, hidden, starts)
-        except RuntimeError:  # looked at only then: a rollout takes many steps
-            self._require_one_place()
+            logits, value, state = self._network(features, hidden, starts)
+        except RuntimeError:  # only after a failure: a rollout calls this at every step
+            require_one_place(module)
             raise
         # Autocast leaves them in half precision: too coarse for states to store and for ratios.
-        if logits.dtype != self.dtype:
-            logits, value, h, c = (tensor.to(self.dtype) for tensor in (logits, value, *state))
+        if logits.dtype != features.dtype:
+            logits, value, h, c = (t.to(features.dtype) for t in (logits, value, *state))
             state = HiddenState(h, c)
         return logits, value, state
 
@@ -559,30 +578,3 @@ class LSTMPolicyBundle:
         weights = chain.from_iterable(module.core.all_weights)
         behind = chain(module.encoder.parameters(), weights, head.parameters())
         return any(parameter.requires_grad for parameter in behind)
-
-    @property
-    def _module(self) -> FactoredRecurrentActorCritic:
-        return cast("FactoredRecurrentActorCritic", unwrap(self._network))
-
-    def _require_same_sizes(self, network: nn.Module) -> None:
-        module = cast("FactoredRecurrentActorCritic", unwrap(network))
-        core, encodes = module.core, not isinstance(module.encoder, nn.Identity)
-        for name, own, got in (
-            ("feature_dim", self.feature_dim, self.feature_dim if encodes else core.input_size),
-            ("hidden_dim", self.hidden_dim, core.hidden_size),
-            ("num_lstm_layers", self.num_lstm_layers, core.num_layers),
-            ("learn_initial_hidden", self.learn_initial_hidden, core.learns_initial_state),
-            ("number of actions", self.heads.total, module.policy_head.out_features),
-        ):
-            if own != got:
-                raise ValueError(f"network: expected {name}={own} as the bundle has, got {got}.")
-
-    def _require_one_place(self) -> None:
-        """Raise where a parameter, of an encoder perhaps, is not where and what the others are."""
-        for name, parameter in self.named_parameters():
-            if (parameter.device, parameter.dtype) != (self.device, self.dtype):
-                raise ValueError(
-                    f"network: expected every parameter on {self.device} in {self.dtype}, got "
-                    f"{name} on {parameter.device} in {parameter.dtype}. Move all of them with "
-                    "bundle.to(device, dtype)."
-                )

@@ -10,7 +10,8 @@ from tamiyo_rl.policy.inputs import require_action_dims
 
 # Measured on a CPU with AVX-512: below 16 actions the softmax over the last dimension is slow, and
 # from about 256 steps on, moving the dimensions takes less time than it saves.
-FEW_ACTIONS, MANY_STEPS = 16, 256
+FEW_ACTIONS = 16
+MANY_STEPS = 256
 
 
 class ActionHeads:
@@ -100,7 +101,8 @@ class ActionHeads:
         nothing waits for the device.
         """
         noise = torch.empty_like(log_probs).exponential_()
-        return (log_probs.exp() / noise.clamp_min_(torch.finfo(noise.dtype).tiny)).argmax(dim=-1)
+        race = log_probs.exp().div_(noise.clamp_min_(torch.finfo(noise.dtype).tiny))
+        return race.argmax(dim=-1)
 
     def mode(self, log_probs: torch.Tensor) -> torch.Tensor:
         """Return the most probable action of every head, `[..., heads]`."""

@@ -1,4 +1,4 @@
-"""What the calls of the bundle accept; everything else is refused before anything runs (C10)."""
+"""The checks of the bundle's calls, which refuse bad input before anything runs (C10)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_positive, require_shape
+from tamiyo_rl.contract.origin import origin_of
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
@@ -52,7 +53,7 @@ class InputChecks(NamedTuple):
                 f"{features.dtype}. Convert them with .to({self.dtype})."
             )
         self._require_device("features", features)
-        cast = features.to(self.dtype)  # first: a number may be finite in its own type alone
+        cast = features.to(self.dtype)  # first: a number may be finite only in its own type
         self._require_finite("features", cast)
         return cast
 
@@ -163,6 +164,73 @@ class InputChecks(NamedTuple):
         raise ValueError(f"{path}: expected {expected}, got {got} at index {place}.")
 
 
+def is_usual_step(
+    features: object,
+    hidden: object,
+    starts: object,
+    *,
+    sizes: tuple[int, int, int],
+    like: torch.Tensor,
+    read_values: bool,
+    vouches: str,
+) -> bool:
+    """Tell at little cost whether no check of a rollout step would refuse or convert anything.
+
+    Args:
+        features: What was passed.
+        hidden: What was passed.
+        starts: The `episode_starts` that were passed.
+        sizes: Features of a step, layers and width of the hidden state.
+        like: A parameter of the policy.
+        read_values: Whether to read values too.
+        vouches: The method whose states are finite, as the network's own numbers are.
+    """
+    if type(hidden) is not HiddenState or not isinstance(features, torch.Tensor):
+        return False
+    feature_dim, layers, width = sizes
+    rows = features.shape[0] if features.dim() == 2 else 0
+    state = (layers, rows, width)
+    if not (
+        rows
+        and _fits(features, (rows, feature_dim), like)
+        and _fits(hidden.h, state, like)
+        and _fits(hidden.c, state, like)
+        and (starts is None or _are_flags(starts, rows, like))
+    ):
+        return False
+    if not read_values:
+        return True
+    is_own = origin_of(hidden.h) == vouches == origin_of(hidden.c)
+    return _is_finite(features) and (is_own or all(map(_is_finite, hidden)))
+
+
+def _fits(value: object, shape: tuple[int, ...], like: torch.Tensor) -> bool:
+    return (
+        type(value) is torch.Tensor
+        and value.dtype == like.dtype
+        and value.device == like.device
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.shape == shape
+    )
+
+
+def _are_flags(value: object, rows: int, like: torch.Tensor) -> bool:
+    return (
+        type(value) is torch.Tensor
+        and value.dtype == torch.bool
+        and (value.is_cpu or value.device == like.device)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.shape == (rows,)
+    )
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Tell in one pass. A sum of huge numbers may overflow: then the slower check decides."""
+    return not tensor.is_meta and math.isfinite(tensor.sum().item())
+
+
 def require_steps(features: object, dims: tuple[str, ...], feature_dim: int) -> tuple[int, ...]:
     """Return the sizes of the leading dimensions of `features`, each at least 1.
 
@@ -191,7 +259,7 @@ def require_heads(
         value: What was passed.
         action_dims: Number of actions by head.
     """
-    if not isinstance(value, Mapping) or set(value) != set(action_dims):
+    if not isinstance(value, Mapping) or value.keys() != action_dims.keys():
         got = sorted(map(str, value)) if isinstance(value, Mapping) else describe(value)
         raise ValueError(
             f"{name}: expected a mapping with one tensor for each of the heads "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -77,32 +78,54 @@ class FactoredRecurrentActorCritic(nn.Module):
         """Return the logits `[B, T, actions]`, the value `[B, T]` and the last hidden state.
 
         Args:
-            features: `[B, T, F]`.
+            features: `[B, T, F]`; or `[B, F]`, one step, whose outputs have no `T` either.
             hidden: State before step 0; None for the initial state.
-            episode_starts: `[B, T]` bool or an `EpisodePlan`; None for no start.
+            episode_starts: `[B, T]` bool, `[B]` for one step, or an `EpisodePlan`; None for no
+                start.
         """
-        batch, time = features.shape[:2]
-        encoded = self.encoder(features.flatten(0, 1)).view(batch, time, -1)
-        result: tuple[torch.Tensor, torch.Tensor, HiddenState] = self._recur(
-            encoded, hidden, episode_starts
+        run = self._step if features.dim() == 2 else self._sequences
+        result: tuple[torch.Tensor, torch.Tensor, HiddenState] = run(
+            self._encode(features), hidden, episode_starts
         )
         return result
 
+    def _encode(self, features: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.encoder, nn.Identity):
+            return features
+        rows = features if features.dim() == 2 else features.flatten(0, 1)
+        encoded: torch.Tensor = self.encoder(rows)
+        return encoded.view(*features.shape[:-1], -1)
+
     # The encoder is what compiling pays for; the places of the lanes differ from call to call.
     @uncompiled
-    def _recur(
+    def _sequences(
         self,
         encoded: torch.Tensor,
         hidden: HiddenState | None,
         episode_starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
-        # NaN would spread to the rows behind it in the same lane; features were looked at already.
-        if self.validate and not isinstance(self.encoder, nn.Identity):
-            require_finite_encoding(encoded)
+        self._require_finite(encoded)
         outputs, to_batch, state = self.core.forward_in_lanes(encoded, hidden, episode_starts)
         # Two products: in one, a loss on the value alone would seem to reach the policy's head.
-        logits, value = (to_batch(head(outputs)) for head in (self.policy_head, self.value_head))
+        logits = to_batch(self.policy_head(outputs))
+        value = to_batch(self.value_head(outputs))
         return logits, value.squeeze(-1), state
+
+    @uncompiled
+    def _step(
+        self,
+        encoded: torch.Tensor,
+        hidden: HiddenState | None,
+        episode_starts: torch.Tensor | EpisodePlan | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
+        self._require_finite(encoded)
+        outputs, state = self.core.step(encoded, hidden, episode_starts)
+        return self.policy_head(outputs), self.value_head(outputs).squeeze(-1), state
+
+    def _require_finite(self, encoded: torch.Tensor) -> None:
+        """Refuse NaN from an encoder: it would spread to the rows behind it in the same lane."""
+        if self.validate and not isinstance(self.encoder, nn.Identity):
+            require_finite_encoding(encoded)
 
     def _initialise(self) -> None:
         """Start from an almost uniform policy, as PPO implementations do."""
@@ -116,16 +139,17 @@ def require_finite_encoding(encoded: torch.Tensor) -> None:
     """Raise where the encoder returned NaN or infinity, naming the row and the step.
 
     Args:
-        encoded: `[B, T, E]`.
+        encoded: `[B, T, E]`, or `[B, E]` of one step.
     """
     if encoded.is_meta or math.isfinite(encoded.detach().sum().item()):
         return
     wrong = (~encoded.isfinite()).nonzero().tolist()
     if wrong:  # else the sum overflowed
-        row, step, column = wrong[0]
+        place = tuple(wrong[0])
+        step = place[1] if encoded.dim() == 3 else 0
         raise ValueError(
-            f"encoder: expected to return finite numbers, got {encoded[row, step, column].item()} "
-            f"for row {row} at step {step}. Look for a logarithm, a root or a division of its "
+            f"encoder: expected to return finite numbers, got {encoded[place].item()} for row "
+            f"{place[0]} at step {step}. Look for a logarithm, a root or a division of its "
             "features."
         )
 
@@ -158,7 +182,7 @@ def _probe(encoder: nn.Module, feature_dim: int) -> torch.Tensor:
     probe = torch.zeros(2, feature_dim, dtype=parameter.dtype, device=parameter.device)
     try:
         with torch.no_grad():
-            return encoder.eval()(probe)  # type: ignore[no-any-return]  # what comes is looked at by the caller
+            return encoder.eval()(probe)  # type: ignore[no-any-return]  # the caller checks what it returns
     finally:
         for module, training in modes:
             module.training = training
@@ -173,9 +197,43 @@ def _misfit(feature_dim: int, got: str) -> ValueError:
 
 def unwrap(network: nn.Module) -> nn.Module:
     """Return the module inside wrappers that hold it as `.module`."""
-    while not isinstance(network, FactoredRecurrentActorCritic):  # looked at first: it is fast
+    while not isinstance(network, FactoredRecurrentActorCritic):  # the usual case, and fast
         inner = getattr(network, "module", None)
         if not isinstance(inner, nn.Module):
             break
         network = inner
     return network
+
+
+def require_same_sizes(module: FactoredRecurrentActorCritic, sizes: Mapping[str, object]) -> None:
+    """Raise where a network has another size than these, by name.
+
+    Args:
+        module: The network.
+        sizes: Any of `feature_dim`, `hidden_dim`, `num_lstm_layers`, `learn_initial_hidden` and
+            `number of actions`. An encoder may take any number of features.
+    """
+    core = module.core
+    encodes = not isinstance(module.encoder, nn.Identity)
+    own = {
+        "feature_dim": sizes["feature_dim"] if encodes else core.input_size,
+        "hidden_dim": core.hidden_size,
+        "num_lstm_layers": core.num_layers,
+        "learn_initial_hidden": core.learns_initial_state,
+        "number of actions": module.policy_head.out_features,
+    }
+    for name, size in sizes.items():
+        if own[name] != size:
+            raise ValueError(f"network: expected {name}={size} as the bundle has, got {own[name]}.")
+
+
+def require_one_place(module: FactoredRecurrentActorCritic) -> None:
+    """Raise where a parameter, of an encoder perhaps, is not where and what the others are."""
+    weight = module.core.weight_hh_l0
+    for name, parameter in module.named_parameters():
+        if (parameter.device, parameter.dtype) != (weight.device, weight.dtype):
+            raise ValueError(
+                f"network: expected every parameter on {weight.device} in {weight.dtype}, got "
+                f"{name} on {parameter.device} in {parameter.dtype}. Move all of them with "
+                "bundle.to(device, dtype)."
+            )

@@ -100,9 +100,22 @@ class SpaceAdapter:
             TypeError: If a part of the observations is missing, or is not an array of numbers.
             ValueError: If a part has another shape than its space, or an index is not in it.
         """
-        columns = _columns(self.observation_space, observations, name)
+        if self._is_plain(observations):  # which saves most environments the look at each part
+            columns = {name: observations.reshape(len(observations), self.feature_dim)}
+        else:
+            columns = _columns(self.observation_space, observations, name)
         _require_same_rows(columns, num_envs)
         return columns
+
+    def _is_plain(self, observations: object) -> bool:
+        """Tell whether these are an array of float32 of a space that is only a Box."""
+        return (
+            type(observations) is np.ndarray
+            and observations.dtype == np.float32
+            and observations.ndim > 0
+            and isinstance(self.observation_space, spaces.Box)
+            and observations.shape[1:] == self.observation_space.shape
+        )
 
     def join(
         self, columns: Mapping[str, NDArray[Any]], device: torch.device | str | None = None
@@ -116,9 +129,7 @@ class SpaceAdapter:
         Raises:
             ValueError: If this machine has no such device.
         """
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
-            parts = list(columns.values())
-            features = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
+        features = _side_by_side(list(columns.values()))
         try:
             return torch.as_tensor(features, device=device)
         except Exception as error:
@@ -210,16 +221,25 @@ def _indices(
 ) -> NDArray[Any]:
     """Count the values from 0, or raise if a value is out of range: NumPy takes -1 for the last."""
     first = np.asarray(start, dtype=np.int64)
-    last = first + (np.asarray(n, dtype=np.int64) - 1)
-    wrong = (values < first) | (values > last)
+    indices: NDArray[Any] = values.astype(np.int64) - first
+    wrong = indices.view(np.uint64) >= np.asarray(n, dtype=np.uint64)  # -1 is the largest there
     if wrong.any():
+        last = first + (np.asarray(n, dtype=np.int64) - 1)
         place = tuple(np.argwhere(wrong)[0].tolist())
         least, most = (np.broadcast_to(end, values.shape)[place] for end in (first, last))
         raise ValueError(
             f"{path}: expected indices from {least} to {most}, got {values[place]} at index "
             f"{list(place)}."
         )
-    return values.astype(np.int64) - first
+    return indices
+
+
+def _side_by_side(parts: list[NDArray[Any]]) -> NDArray[np.float32]:
+    """Join parts `[B, n]` to a new array of float32; what is too large for it becomes infinite."""
+    if len(parts) == 1 and parts[0].dtype == np.float32:
+        return parts[0].copy()
+    with np.errstate(over="ignore"):
+        return np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
 
 
 def _require_same_rows(columns: Mapping[str, NDArray[Any]], num_envs: int | None) -> None:

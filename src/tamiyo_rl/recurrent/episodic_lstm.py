@@ -215,19 +215,65 @@ class EpisodicLSTM(nn.LSTM):
             TypeError: As `forward`.
             ValueError: As `forward`.
         """
-        batch, time, _ = sequences.shape
-        before = self._state_before(batch, hx, episode_starts)
-        if time == 1:
-            outputs, after = self._run(self._run_cells, sequences[:, 0], before)
-            return InLanes(outputs, _one_step, after)
+        if sequences.shape[1] == 1:
+            outputs, after = self.step(sequences[:, 0], hx, _at_step_0(episode_starts))
+            return InLanes(outputs.clone(), _one_step, after)  # else they would share memory
+        before = self._state_before(sequences.shape[0], hx, _at_step_0(episode_starts))
         plan = EpisodePlan(episode_starts) if torch.is_tensor(episode_starts) else episode_starts
         if plan is None or not plan.resets:
             outputs, after = self._run(self._run_rows, sequences, before)
-            return InLanes(outputs, partial(_from_time_major, time=time), after)
+            from_rows = partial(_from_time_major, time=sequences.shape[1])
+            return InLanes(outputs, from_rows, after)
         layout = plan.layout(sequences.device, learned=self.learns_initial_state)
         in_lanes = partial(self._run_lanes, layout=layout)
         outputs, after = self._run(in_lanes, sequences.flatten(0, 1), before)
-        return InLanes(outputs, partial(_from_lanes, layout=layout, time=time), after)
+        from_lanes = partial(_from_lanes, layout=layout, time=sequences.shape[1])
+        return InLanes(outputs, from_lanes, after)
+
+    @uncompiled
+    def step(
+        self,
+        features: torch.Tensor,
+        hx: tuple[torch.Tensor, torch.Tensor] | None = None,
+        episode_starts: torch.Tensor | EpisodePlan | None = None,
+    ) -> tuple[torch.Tensor, HiddenState]:
+        """Take one step, as `forward` does of sequences of one step, and in less time.
+
+        Args:
+            features: `[B, F]`.
+            hx: As for `forward`.
+            episode_starts: `[B]` bool, true where the step is the first of its episode, or the
+                `EpisodePlan` of it; None for no start.
+
+        Returns:
+            Outputs `[B, hidden]`, and the state after the step, which may share their memory.
+
+        Raises:
+            TypeError: If `hx` is not a pair of tensors.
+            ValueError: If the hidden state has another size than the LSTM, or the LSTM has
+                `bidirectional` or `proj_size`.
+
+        Examples:
+            ```python
+            import torch
+            from tamiyo_rl import EpisodicLSTM
+
+            lstm = EpisodicLSTM(input_size=4, hidden_size=8)
+            outputs, state = lstm.step(torch.zeros(2, 4))
+            print(list(outputs.shape), list(state.h.shape))
+            ```
+
+            ```text
+            [2, 8] [1, 2, 8]
+            ```
+        """
+        if self.bidirectional or self.proj_size:
+            raise ValueError(
+                "EpisodicLSTM: expected neither bidirectional nor proj_size to take one step. Call "
+                "forward() with sequences of one step."
+            )
+        before = self._state_before(features.shape[0], hx, episode_starts)
+        return self._run(self._run_cells, features, before)
 
     def _run(
         self, kernel: Callable[[Any, Any], tuple[Any, Any]], inputs: Any, state: Any
@@ -294,7 +340,10 @@ class EpisodicLSTM(nn.LSTM):
         hx: tuple[torch.Tensor, torch.Tensor] | None,
         starts: torch.Tensor | EpisodePlan | None,
     ) -> HiddenState:
-        """Return the state before step 0: the initial one where a row starts an episode there."""
+        """Return the state before step 0: the initial one where a row starts an episode there.
+
+        The starts are those of step 0, `[B]`, or a plan.
+        """
         if hx is None:
             return self._initial_state(batch_size)
         shape = (self.num_layers, batch_size, self.hidden_size)
@@ -313,9 +362,10 @@ class EpisodicLSTM(nn.LSTM):
         if not self.learns_initial_state and _none_starts(starts):
             return HiddenState(*hx)
         device = hx[0].device
-        first = (
-            starts.first(device) if isinstance(starts, EpisodePlan) else starts[:, :1].to(device)
-        )
+        if isinstance(starts, EpisodePlan):
+            first = starts.first(device)
+        else:
+            first = starts.to(device).unsqueeze(1)
         if not self.learns_initial_state:
             return HiddenState(*(part.masked_fill(first, 0) for part in hx))
         # Also where no row starts: DistributedDataParallel wants every parameter in the graph.
@@ -332,9 +382,12 @@ class EpisodicLSTM(nn.LSTM):
         for layer, weights in enumerate(self.all_weights):
             if layer:
                 features = nn.functional.dropout(features, self.dropout, self.training)
-            before = [part.select(0, layer).to(features.dtype) for part in state]
-            features, c = torch.lstm_cell(features, before, *weights)
+            h = state.h.select(0, layer).to(features.dtype)
+            c = state.c.select(0, layer).to(features.dtype)
+            features, c = torch.lstm_cell(features, (h, c), *weights)
             after.append((features, c))
+        if len(after) == 1:
+            return features, HiddenState(features.unsqueeze(0), c.unsqueeze(0))
         h, c = (torch.stack(part) for part in zip(*after, strict=True))
         return features, HiddenState(h, c)
 
@@ -409,7 +462,12 @@ def _none_starts(starts: torch.Tensor | EpisodePlan) -> bool:
     """Tell whether no row starts an episode at step 0, as far as the CPU knows."""
     if isinstance(starts, EpisodePlan):
         return len(starts.continued_rows) == starts.shape[0]
-    return starts.is_cpu and not starts[:, 0].any()
+    return starts.is_cpu and not starts.any()
+
+
+def _at_step_0(starts: torch.Tensor | EpisodePlan | None) -> torch.Tensor | EpisodePlan | None:
+    """Return which rows start an episode at step 0, `[B]`; a plan knows it."""
+    return starts[:, 0] if isinstance(starts, torch.Tensor) else starts
 
 
 def _one_step(places: torch.Tensor) -> torch.Tensor:

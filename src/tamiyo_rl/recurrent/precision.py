@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,21 +24,6 @@ def compute_dtype(weight: torch.Tensor) -> torch.dtype:
     kind = weight.device.type
     is_cast = kind != "meta" and torch.is_autocast_enabled(kind) and weight.dtype != torch.float64
     return torch.get_autocast_dtype(kind) if is_cast else weight.dtype
-
-
-@contextmanager
-def without_cached_casts() -> Iterator[None]:
-    """Let autocast keep no cast of a weight for a later call.
-
-    Older versions of PyTorch hand a cast that a rollout made to a training call in the same
-    autocast region, and it is an inference tensor.
-    """
-    cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)
-    try:
-        yield
-    finally:
-        torch.set_autocast_cache_enabled(cached)
 
 
 def run_where_supported(

@@ -24,7 +24,7 @@ class Autoreset(NamedTuple):
     """The autoreset mode of a vector environment.
 
     Attributes:
-        mode: What the environment declares; if it declares none, Gymnasium's own default.
+        mode: What the environment declares; if it declares no mode, Gymnasium's default.
         is_declared: Whether the environment declares it.
         keeps_rewards: Whether no wrapper changes the rewards.
     """
@@ -71,10 +71,10 @@ class Autoreset(NamedTuple):
 
 
 def autoreset_of(envs: Envs) -> Autoreset:
-    """Return the autoreset mode, and warn where the environments declare none.
+    """Return the autoreset mode, and warn if the environments declare no mode.
 
     Raises:
-        ValueError: If it is none of Gymnasium's.
+        ValueError: If it is not one of Gymnasium's.
     """
     declared = envs.metadata.get("autoreset_mode")
     if declared is None:

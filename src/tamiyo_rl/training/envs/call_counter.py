@@ -1,4 +1,4 @@
-"""Counting the calls of a vector environment, so that nobody steps it unnoticed."""
+"""Count the calls of a vector environment, to notice when somebody else steps it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class CountedMethod:
 
     def __init__(self, method: Callable[..., Any]) -> None:
         functools.update_wrapper(self, method)
-        self._method, self.calls = method, 0
+        self._method = method
+        self.calls = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the method."""
@@ -30,19 +31,20 @@ class CallCounter:
     """Counts who resets or steps a vector environment, through whichever wrapper.
 
     Nothing in Gymnasium's interface tells how far an environment is. So `reset` and `step` of the
-    innermost environment are replaced, on that object alone, by methods that count and do the same.
+    innermost environment are replaced, only on that object, by methods that count and do the same.
 
     Args:
         envs: The vector environment.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        self._methods = [_counted(envs.unwrapped, name) for name in ("reset", "step")]
+        self._reset = _counted(envs.unwrapped, "reset")
+        self._step = _counted(envs.unwrapped, "step")
 
     @property
     def calls(self) -> int:
         """Calls of anybody so far."""
-        return sum(method.calls for method in self._methods)
+        return self._reset.calls + self._step.calls
 
 
 def _counted(envs: VectorEnv[Any, Any, Any], name: str) -> CountedMethod:

@@ -1,4 +1,4 @@
-"""Which actions an environment allows: its masks, side by side in the order of the heads."""
+"""The action masks of an environment, side by side in the order of the heads."""
 
 from __future__ import annotations
 
@@ -47,12 +47,14 @@ class ActionMasks:
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        self._envs, self._space, self._num_envs = envs, envs.single_action_space, envs.num_envs
+        self._envs = envs
+        self._space = envs.single_action_space
+        self._num_envs = envs.num_envs
         self._sizes = SpaceAdapter(envs.single_observation_space, self._space).action_dims
         self._has_method = _has_method(envs.unwrapped)
 
     def read(self, info: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Masks | None:
-        """Return the masks of the next action, `[B, actions]`; None if there are none.
+        """Return the masks of the next action, `[B, actions]`; None without masks.
 
         Args:
             info: What `reset` or `step` returned: a dict, or a list with a dict for each
@@ -62,7 +64,8 @@ class ActionMasks:
             TypeError: If `info` is neither.
             ValueError: If a mask has another shape or other values, naming what came.
         """
-        info, rows = read_info(info, self._num_envs), range(self._num_envs)
+        info = read_info(info, self._num_envs)
+        rows = range(self._num_envs)
         if "action_mask" in info:
             return _part(self._space, info, "action_mask", rows, "info")
         if self._has_method:

@@ -1,7 +1,8 @@
-"""What a vector environment returned, converted, or refused by its own name."""
+"""Convert what a vector environment returned, or refuse it by its name."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from tamiyo_rl.checks import describe
 
 KEYS = "action_mask", "final_obs"  # all that is read of an info
-SQUARES_THAT_FIT = 1e76  # no number whose square is in such a sum is too large for float32
+# No number whose square is in such a sum is too large for float32.
+SQUARES_THAT_FIT = {np.dtype(np.float64): 1e76, np.dtype(np.float32): math.inf}
 
 
 def require_items(method: str, returned: object, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -75,7 +77,7 @@ def read_info(info: object, num_envs: int) -> Mapping[str, Any]:
     Raises:
         TypeError: If it is neither.
     """
-    if isinstance(info, Mapping):
+    if type(info) is dict or isinstance(info, Mapping):
         return info
     if (
         not isinstance(info, Sequence)
@@ -129,7 +131,10 @@ def require_finite(name: str, values: NDArray[Any], step: int, environment: int 
 
 def not_float32(values: NDArray[Any]) -> tuple[int, ...] | None:
     """Return the place of the first number that is not finite in float32; None if all are."""
-    if values.dtype == np.float64 and np.vdot(values, values) < SQUARES_THAT_FIT:
+    if values.dtype.kind in "bui":
+        return None
+    largest = SQUARES_THAT_FIT.get(values.dtype)
+    if largest is not None and np.vdot(values, values) < largest:
         return None  # several times faster than to look at each number
     with np.errstate(over="ignore"):
         finite = np.isfinite(values.astype(np.float32, copy=False))
@@ -138,6 +143,8 @@ def not_float32(values: NDArray[Any]) -> tuple[int, ...] | None:
 
 def _row(name: str, values: object, num_envs: int) -> NDArray[Any]:
     """Return a copy of one number or flag for each environment, `[B]`."""
+    if type(values) is np.ndarray and values.shape == (num_envs,) and values.dtype.kind in "biuf":
+        return values.copy()
     try:
         row = np.array(values)
         row = np.array(row.tolist()) if row.dtype == object else row

@@ -36,10 +36,10 @@ Flags = NDArray[np.bool_]
 
 
 class EnvironmentStep(NamedTuple):
-    """What one step of a vector environment brought, the same for every autoreset mode.
+    """The outcome of one step of a vector environment, the same for every autoreset mode.
 
     Attributes:
-        features: What the policy sees next, `[B, F]`.
+        features: The features that the policy sees next, `[B, F]`.
         rewards: `[B]` float64.
         terminated: `[B]` bool.
         truncated: `[B]` bool.
@@ -66,8 +66,8 @@ class EnvironmentStepper:
     that step is not valid for training. With `SAME_STEP` the ending step returns it already, and
     the final one in `info["final_obs"]`. With `DISABLED` the ended environments are reset here.
 
-    Whatever the environments return is converted or refused here, by its name, and nobody else may
-    reset or step them in between: `reset` and `step` of `envs.unwrapped` count their calls.
+    The stepper converts whatever the environments return, or refuses it by its name. Only the
+    stepper may reset or step them: `reset` and `step` of `envs.unwrapped` count their calls.
 
     Args:
         envs: The vector environment.
@@ -75,10 +75,10 @@ class EnvironmentStepper:
 
     Attributes:
         steps: Steps taken since the reset, in each environment.
-        masks: Which actions are valid next, `[B, actions]`; None if the environment has no masks.
+        masks: The valid next actions, `[B, actions]` bool; None if the environment has no masks.
 
     Raises:
-        ValueError: If a space is not supported, or the autoreset mode is none of Gymnasium's.
+        ValueError: If a space is not supported, or the autoreset mode is not one of Gymnasium's.
 
     Warns:
         UserWarning: If the environments declare no autoreset mode; `NEXT_STEP` is assumed then.
@@ -104,7 +104,9 @@ class EnvironmentStepper:
     def __init__(
         self, envs: VectorEnv[Any, Any, Any], device: torch.device | str | None = None
     ) -> None:
-        self.envs, self.device = envs, torch.empty(0, device=device).device
+        self.envs = envs
+        self._num_envs = envs.num_envs  # wrappers take their time to tell it
+        self.device = torch.empty(0, device=device).device
         self.spaces = SpaceAdapter(envs.single_observation_space, envs.single_action_space)
         self.action_masks = ActionMasks(envs)
         self.steps = 0
@@ -127,7 +129,7 @@ class EnvironmentStepper:
 
         Raises:
             TypeError: If the environments returned something of another kind, naming it.
-            ValueError: If the seed is none, an observation is not finite, or a mask does not fit.
+            ValueError: If it is not a seed, an observation is not finite, or a mask does not fit.
         """
         if seed is not None:
             require_seed(seed)
@@ -161,8 +163,10 @@ class EnvironmentStepper:
         masks = None if state["masks"] is None else state["masks"].clone().numpy()
         ended = state["_ended"].clone().numpy()
         if np.shape(ended) != self._ended.shape:
-            expected, got = list(self._ended.shape), list(np.shape(ended))
-            raise ValueError(f'state["_ended"]: expected shape {expected}, got {got}.')
+            raise ValueError(
+                f'state["_ended"]: expected shape {list(self._ended.shape)}, got '
+                f"{list(np.shape(ended))}."
+            )
         restore_environment(self.envs, state["environments"])
         self._accept(state["steps"], masks, ended)
 
@@ -194,25 +198,31 @@ class EnvironmentStepper:
                 returned has another shape, is not finite, or is not what their autoreset mode
                 says, naming it; if somebody else has reset or stepped them since.
         """
-        taken = self.spaces.actions(actions, num_envs=self.envs.num_envs)
+        taken = self.spaces.actions(actions, num_envs=self._num_envs)
         self._require_current()
-        returned = require_items("step", self.envs.step(taken), STEP_ITEMS)
-        step, num_envs = self.steps + 1, self.envs.num_envs
-        observations, rewards, terminated, truncated, info = returned
+        observations, rewards, terminated, truncated, info = require_items(
+            "step", self.envs.step(taken), STEP_ITEMS
+        )
+        step = self.steps + 1
+        num_envs = self._num_envs
         info = read_info(info, num_envs)
         rewards = read_rewards(rewards, num_envs, step)
         terminated = read_flags("terminated", terminated, num_envs)
         truncated = read_flags("truncated", truncated, num_envs)
-        masks, ended = self.action_masks.read(info), terminated | truncated
-        final, starts, valid = None, ended, np.ones_like(ended)
+        masks = self.action_masks.read(info)
+        ended = terminated | truncated
+        final = None
         if self._autoreset.mode == AutoresetMode.NEXT_STEP:
             self._autoreset.check_step(self._ended, ended, rewards, info)
-            starts, valid = self._ended, ~self._ended
+            starts = self._ended
+            valid = ~starts
             masks = self._merged(masks, None, ended)  # what ended ignores its next action
-        elif ended.any():
+        else:
+            starts = ended
+            valid = np.ones_like(ended)
             if truncated.any():
                 final = self._final_features(observations, info, truncated, step)
-            if self._autoreset.mode == AutoresetMode.DISABLED:
+            if self._autoreset.mode == AutoresetMode.DISABLED and ended.any():
                 observations, others = self._reset_ended(ended)
                 masks = self._merged(masks, others, ended)
         features = self._features(observations, step)
@@ -221,7 +231,9 @@ class EnvironmentStepper:
 
     def _accept(self, steps: int, masks: Masks | None, ended: Flags) -> None:
         """Remember where the environments stand, once all that they returned was accepted."""
-        self.steps, self.masks, self._ended = steps, masks, ended
+        self.steps = steps
+        self.masks = masks
+        self._ended = ended
         self._known_calls = self._counter.calls
 
     def _require_current(self) -> None:
@@ -241,27 +253,28 @@ class EnvironmentStepper:
         row: int | None = None,
     ) -> torch.Tensor:
         """Return the features of all environments, or of one."""
-        num_envs = self.envs.num_envs if row is None else 1
+        num_envs = self._num_envs if row is None else 1
         columns = self.spaces.columns(observations, name, num_envs=num_envs)
-        features = self.spaces.join(columns, self.device)
-        if not features.sum().isfinite():  # one pass; a sum of huge numbers may overflow
-            for path, column in columns.items():
-                require_finite(path, column, step, row or 0)
-        return features
+        for path, column in columns.items():
+            require_finite(path, column, step, row or 0)
+        return self.spaces.join(columns, self.device)
 
     def _reset_ended(self, ended: Flags) -> tuple[Any, Masks | None]:
         """Reset the ended environments, and return the observations and masks of all."""
         options = {"reset_mask": ended.copy()}
-        returned = require_items("reset", self.envs.reset(options=options), RESET_ITEMS)
-        observations, info = returned
+        observations, info = require_items("reset", self.envs.reset(options=options), RESET_ITEMS)
         return observations, self.action_masks.read(info)
 
     def _merged(self, masks: Masks | None, others: Masks | None, rows: Flags) -> Masks | None:
-        """Take the other masks in these rows; where there are none, every action is valid."""
+        """Take the other masks in these rows; None allows every action."""
         if masks is None and others is None:
             return None
-        masks, others = (self.action_masks.all_valid() if m is None else m for m in (masks, others))
-        return np.where(rows[:, None], others, masks)
+        every = self.action_masks.all_valid()
+        return np.where(
+            rows[:, None],
+            every if others is None else others,
+            every if masks is None else masks,
+        )
 
     def _final_features(
         self,
@@ -273,7 +286,7 @@ class EnvironmentStepper:
         """Return the features of the true final observations in these rows."""
         if self._autoreset.mode == AutoresetMode.DISABLED:
             return self._features(observations, step)
-        final = torch.zeros(self.envs.num_envs, self.spaces.feature_dim, device=self.device)
+        final = torch.zeros(self._num_envs, self.spaces.feature_dim, device=self.device)
         given = self._final_observations(info)
         for row in np.flatnonzero(rows).tolist():
             if given[row] is None:
@@ -287,7 +300,8 @@ class EnvironmentStepper:
 
     def _final_observations(self, info: Mapping[str, Any]) -> Any:
         """Return what can be indexed by environment: native environments may batch a Dict."""
-        final, num_envs = info.get("final_obs"), self.envs.num_envs
+        final = info.get("final_obs")
+        num_envs = self._num_envs
         if final is None:
             return [None] * num_envs
         if not isinstance(final, np.ndarray | list):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 
 from tamiyo_rl.checks import describe, require_positive, require_shape
@@ -16,9 +15,10 @@ from tamiyo_rl.policy.results import ActionResult
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.rollout.gae import compute_gae
+from tamiyo_rl.training.rollout.returned import Returned
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 
 class RolloutBatch(NamedTuple):
@@ -52,7 +52,7 @@ class RolloutBatch(NamedTuple):
 class RolloutBuffer:
     """Stores a rollout, and yields it as sequences for training (C6).
 
-    What comes out are ordinary tensors that share no memory with what went in, also when the
+    It yields ordinary tensors that share no memory with what went in, also when the
     buffer is built, filled or sampled under inference mode. The hidden state is stored at the
     start of every sequence, so that training continues from where the rollout was (C5, C7).
 
@@ -82,7 +82,8 @@ class RolloutBuffer:
                 features, result, hidden=hidden, episode_starts=starts,
                 rewards=reward, terminated=never, truncated=never,
             )
-            hidden, starts = result.hidden, never
+            hidden = result.hidden
+            starts = never
         buffer.finish(bundle.get_value(features, hidden), gamma=0.99, gae_lambda=0.95)
 
         for batch in buffer.minibatches(2):
@@ -134,14 +135,15 @@ class RolloutBuffer:
         self._final_value = floats(shape)
         layers, _, width = bundle.initial_hidden(1).h.shape
         self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
-        self._returned = _Returned.allocate(shape)
+        self._returned = Returned.allocate(shape)
         # Views of each step, made once: an assignment by index takes three times as long.
+        self._action_names = {name: f'actions["{name}"]' for name in self._actions}
         self._views = {
             "features": self._features.unbind(1),
             "log_prob": self._log_prob.unbind(1),
             "value": self._value.unbind(1),
             "final_values": self._final_value.unbind(1),
-            **{f'actions["{name}"]': a.unbind(1) for name, a in self._actions.items()},
+            **{self._action_names[name]: a.unbind(1) for name, a in self._actions.items()},
         }
 
     def reset(self) -> None:
@@ -150,7 +152,6 @@ class RolloutBuffer:
         self._masked = False
         self._plan: EpisodePlan | None = None
 
-    @torch.inference_mode(mode=False)
     @torch.no_grad()
     def add(
         self,
@@ -200,7 +201,7 @@ class RolloutBuffer:
         self._copy("log_prob", result.joint_log_prob)
         self._copy("value", result.value)
         for head, action in result.action.items():
-            self._copy(f'actions["{head}"]', action)
+            self._copy(self._action_names[head], action)
         if final_values is not None:
             self._copy("final_values", final_values)
         self._returned.store(
@@ -385,51 +386,6 @@ class RolloutBuffer:
     def _take(self, stored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Gather rows of `[B, T, ...]` cut into sequences: a copy."""
         return stored.view(self.num_rows, self.sequence_length, *stored.shape[2:])[index]
-
-
-class _Returned(NamedTuple):
-    """What the environments returned, `[B, T]` on the CPU, where they return it."""
-
-    rewards: NDArray[np.float64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    valid: NDArray[np.bool_]
-    final: NDArray[np.bool_]
-    episode_starts: NDArray[np.bool_]
-
-    @classmethod
-    def allocate(cls, shape: tuple[int, int]) -> _Returned:
-        return cls(np.zeros(shape), *(np.zeros(shape, dtype=np.bool_) for _ in range(5)))
-
-    def store(self, step: int, *, has_final: bool, **named: ArrayLike) -> None:
-        """Copy one step in; a final value counts where an episode ended."""
-        for name, value in named.items():
-            column = getattr(self, name)[:, step]
-            column[...] = self._as_column(name, value, column)
-        self.final[:, step] = has_final & (self.terminated[:, step] | self.truncated[:, step])
-
-    @staticmethod
-    def _as_column(name: str, value: ArrayLike, column: NDArray[Any]) -> NDArray[Any]:
-        array = _as_array(name, value)
-        if column.dtype == np.bool_ and array.dtype != np.bool_:
-            raise TypeError(f"{name}: expected bool, got {array.dtype}. Use .astype(bool).")
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"{name}: expected numbers, got {array.dtype}.")
-        if array.shape != column.shape and not (name == "valid" and array.ndim == 0):
-            raise ValueError(
-                f"{name}: expected shape {list(column.shape)}, got {list(array.shape)}."
-            )
-        return array
-
-
-def _as_array(name: str, value: ArrayLike | torch.Tensor) -> NDArray[Any]:
-    try:
-        if isinstance(value, torch.Tensor):
-            is_flag = value.dtype == torch.bool
-            return value.detach().to("cpu", torch.bool if is_flag else torch.float64).numpy()
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected numbers, got {describe(value)}.") from error
 
 
 def _require_finite(name: str, numbers: torch.Tensor) -> None:

@@ -27,7 +27,7 @@ class RolloutCollector:
     Args:
         envs: Vector environment.
         bundle: The policy.
-        buffer: What is filled.
+        buffer: The buffer to fill.
         config: Settings.
 
     Attributes:
@@ -42,7 +42,9 @@ class RolloutCollector:
         buffer: RolloutBuffer,
         config: PPOConfig,
     ) -> None:
-        self.bundle, self.buffer, self.config = bundle, buffer, config
+        self.bundle = bundle
+        self.buffer = buffer
+        self.config = config
         self.stepper = EnvironmentStepper(envs, bundle.device)
         self.normalizer = FeatureNormalizer(
             bundle.feature_dim, enabled=config.normalize_observations
@@ -67,7 +69,7 @@ class RolloutCollector:
 
     @property
     def statistics(self) -> dict[str, FeatureNormalizer | RewardScaler | EpisodeStatistics]:
-        """What the rollouts add up, by name."""
+        """The running statistics of the rollouts, by name."""
         return {
             "normalizer": self.normalizer,
             "reward_scaler": self.reward_scaler,
@@ -118,7 +120,9 @@ class RolloutCollector:
                 return
             features, hidden, starts = self._saved_tensors(state)
             self.stepper.load_state_dict(state["stepper"])
-        self._features, self.hidden, self.starts = features, hidden, starts
+        self._features = features
+        self.hidden = hidden
+        self.starts = starts
         self._is_whole = True
 
     def _saved_tensors(
@@ -152,7 +156,7 @@ class RolloutCollector:
         self._is_whole = True
 
     def _collect_step(self) -> None:
-        masks = self.stepper.action_masks.by_head(self.stepper.masks, self.bundle.device)
+        masks = self.stepper.action_masks.by_head(self.stepper.masks, self.stepper.device)
         result = self.bundle.get_action(
             self._features, masks, self.hidden, episode_starts=self.starts
         )
@@ -172,7 +176,8 @@ class RolloutCollector:
         )
         self.episodes.add(step)
         self._observe(step.features)
-        self.hidden, self.starts = result.hidden, torch.as_tensor(step.starts, device="cpu")
+        self.hidden = result.hidden
+        self.starts = torch.from_numpy(step.starts)
 
     def _observe(self, features: torch.Tensor) -> None:
         """Take features into the statistics, and show them to the policy."""

@@ -24,22 +24,26 @@ class EpisodeStatistics:
     """
 
     def __init__(self, num_envs: int) -> None:
-        self._return, self._length = np.zeros(num_envs), np.zeros(num_envs)
+        self._return = np.zeros(num_envs)
+        self._length = np.zeros(num_envs)
         self._last_returns: deque[float] = deque(maxlen=WINDOW)
         self._last_lengths: deque[float] = deque(maxlen=WINDOW)
 
     def begin(self) -> None:
         """Begin new episodes."""
-        self._return, self._length = np.zeros_like(self._return), np.zeros_like(self._length)
+        self._return = np.zeros_like(self._return)
+        self._length = np.zeros_like(self._length)
 
     def add(self, step: EnvironmentStep) -> None:
         """Take one step in; a step that only reset its environment counts for nothing."""
-        self._return += np.where(step.valid, step.rewards, 0.0)
+        np.add(self._return, step.rewards, out=self._return, where=step.valid)
         self._length += step.valid
         ended = step.terminated | step.truncated
-        self._last_returns.extend(self._return[ended].tolist())
-        self._last_lengths.extend(self._length[ended].tolist())
-        self._return[ended] = self._length[ended] = 0.0
+        if ended.any():
+            self._last_returns.extend(self._return[ended].tolist())
+            self._last_lengths.extend(self._length[ended].tolist())
+            self._return[ended] = 0.0
+            self._length[ended] = 0.0
 
     @property
     def mean_return(self) -> float:
@@ -63,7 +67,8 @@ class EpisodeStatistics:
         """
         loaded = {name: state[name].clone().numpy() for name in vars(self)}
         for name in ("_return", "_length"):
-            expected, got = self._return.shape, np.shape(loaded[name])
+            expected = self._return.shape
+            got = np.shape(loaded[name])
             if got != expected:
                 raise ValueError(
                     f'state["{name}"]: expected shape {list(expected)}, got {list(got)}.'

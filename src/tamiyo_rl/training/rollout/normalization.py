@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.wrappers.utils import RunningMeanStd
 from numpy.typing import NDArray
 
 from tamiyo_rl.checks import require_positive, require_shape
 from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.distributed import gather_rows
 from tamiyo_rl.training.envs.returned import not_float32
+from tamiyo_rl.training.rollout.statistics import RunningStatistics
 
 CLIP = 10.0
-EPSILON = 1e-8
 
 
 class FeatureNormalizer:
@@ -44,8 +43,9 @@ class FeatureNormalizer:
 
     def __init__(self, feature_dim: int, *, enabled: bool = True) -> None:
         require_positive(feature_dim=feature_dim)
-        self.feature_dim, self.enabled = feature_dim, enabled
-        self._statistics = RunningMeanStd(shape=(feature_dim,), dtype=np.float64)
+        self.feature_dim = feature_dim
+        self.enabled = enabled
+        self._statistics = RunningStatistics((feature_dim,))
 
     def update(self, features: torch.Tensor) -> None:
         """Take features `[B, F]` into the statistics: those of all processes, in each.
@@ -56,9 +56,9 @@ class FeatureNormalizer:
                 in then.
         """
         checked = self._checked(features)
-        if checked.is_meta or not len(checked):
+        if checked.is_meta or not checked.shape[0]:
             raise ValueError(f"features: expected rows with values, got {features!r}.")
-        values = checked.detach().cpu().double().numpy()
+        values = checked.detach().to("cpu", torch.float64).numpy()
         _require_float32("features", values)
         if self.enabled:
             self._statistics.update(gather_rows(values))
@@ -68,9 +68,9 @@ class FeatureNormalizer:
         features = self._checked(features)
         if not self.enabled:
             return features
-        mean, std = self._statistics.mean, np.sqrt(self._statistics.var + EPSILON)
-        shift, scale = (torch.as_tensor(x).to(features) for x in (mean, std))
-        return ((features - shift) / scale).clamp(-CLIP, CLIP)
+        shift = torch.from_numpy(self._statistics.mean).to(features)
+        scale = torch.from_numpy(self._statistics.deviation).to(features)
+        return (features - shift).div_(scale).clamp_(-CLIP, CLIP)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the statistics."""
@@ -87,8 +87,10 @@ class FeatureNormalizer:
         self.enabled = enabled
 
     def _checked(self, features: torch.Tensor) -> torch.Tensor:
-        shape = {"batch": None, "features": self.feature_dim}
-        if not require_shape("features", features, shape).is_floating_point():
+        is_plain = type(features) is torch.Tensor and features.layout == torch.strided
+        if not is_plain or features.is_nested or features.shape[1:] != (self.feature_dim,):
+            require_shape("features", features, {"batch": None, "features": self.feature_dim})
+        if not features.is_floating_point():
             raise TypeError(f"features: expected floating point, got {features.dtype}.")
         return features
 
@@ -125,7 +127,7 @@ class RewardScaler:
         require_positive(num_envs=num_envs)
         require_number("gamma", gamma, 0, 1)
         self.enabled = enabled
-        self._statistics = RunningMeanStd(shape=(), dtype=np.float64)
+        self._statistics = RunningStatistics(())
         self._returns = np.zeros(num_envs)
         self._gamma = gamma
 
@@ -157,12 +159,14 @@ class RewardScaler:
     def _scaled(
         self, rewards: NDArray[Any], ended: NDArray[np.bool_], valid: NDArray[np.bool_]
     ) -> NDArray[Any]:
-        self._returns = np.where(valid, self._returns * self._gamma + rewards, self._returns)
+        following = self._returns * self._gamma + rewards
+        np.copyto(self._returns, following, where=valid)
         seen = gather_rows(self._returns)[gather_rows(valid)]
         if seen.size:
             self._statistics.update(seen)
-        self._returns = np.where(ended, 0.0, self._returns)
-        return np.clip(rewards / np.sqrt(self._statistics.var + EPSILON), -CLIP, CLIP)
+        np.copyto(self._returns, 0.0, where=ended)
+        scaled = rewards / self._statistics.deviation
+        return np.minimum(np.maximum(scaled, -CLIP), CLIP)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the statistics, and the discounted returns of the running episodes."""
@@ -189,7 +193,7 @@ def _require_float32(name: str, values: NDArray[Any]) -> None:
         )
 
 
-def _state(statistics: RunningMeanStd) -> dict[str, Any]:
+def _state(statistics: RunningStatistics) -> dict[str, Any]:
     return {
         "mean": torch.tensor(statistics.mean, device="cpu"),
         "var": torch.tensor(statistics.var, device="cpu"),
@@ -197,12 +201,14 @@ def _state(statistics: RunningMeanStd) -> dict[str, Any]:
     }
 
 
-def _load(statistics: RunningMeanStd, state: Mapping[str, Any]) -> None:
+def _load(statistics: RunningStatistics, state: Mapping[str, Any]) -> None:
     shape = np.shape(statistics.mean)
     mean, var, count = (
         _entry(state, name, shape if name != "count" else ()) for name in ("mean", "var", "count")
     )
-    statistics.mean, statistics.var, statistics.count = mean, var, float(count)
+    statistics.mean = mean
+    statistics.var = var
+    statistics.count = float(count)
 
 
 def _entry(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -224,6 +230,8 @@ def _entry(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArr
 
 def _array(name: str, value: Any, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
     """Return an array of this shape, whose dtype is of one of these kinds."""
+    if type(value) is np.ndarray and value.shape == shape and value.dtype.kind in kinds:
+        return value
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
