@@ -17,8 +17,6 @@ ROOMS = {
     "policy": {"checks", "contract", "recurrent"},
     "training": {"checks", "contract", "recurrent", "policy"},
     "crossings": {"contract"},
-    "tour": {"contract", "recurrent", "policy"},
-    "cli": {"checks", "contract", "recurrent", "policy", "training", "crossings", "tour"},
     "__main__": {"cli"},
     "__init__": {"contract", "recurrent", "policy"},
 }
