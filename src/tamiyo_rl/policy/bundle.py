@@ -225,8 +225,7 @@ class LSTMPolicyBundle:
         Args:
             features: `[B, F]`.
             masks: By head, `[B, N]` bool, true where the action is valid; None for no mask.
-            hidden: State before the step; None for the initial state. What `get_action` returned
-                is not searched for NaN again.
+            hidden: State before the step; None for the initial state.
             episode_starts: `[B]` bool, true where the step is the first of its episode.
             deterministic: Whether to take the most probable action instead of a sample.
 
@@ -494,7 +493,6 @@ class LSTMPolicyBundle:
             sizes=sizes,
             like=weight,
             read_values=self.validate,
-            vouches=GET_ACTION,
         ):
             checks = self._checks(features, "batch")
             masks = checks.masks(masks)

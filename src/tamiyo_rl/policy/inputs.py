@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 
 from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_positive, require_shape
-from tamiyo_rl.contract.origin import origin_of
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
@@ -172,7 +171,6 @@ def is_usual_step(
     sizes: tuple[int, int, int],
     like: torch.Tensor,
     read_values: bool,
-    vouches: str,
 ) -> bool:
     """Tell at little cost whether no check of a rollout step would refuse or convert anything.
 
@@ -183,7 +181,6 @@ def is_usual_step(
         sizes: Features of a step, layers and width of the hidden state.
         like: A parameter of the policy.
         read_values: Whether to read values too.
-        vouches: The method whose states are finite, as the network's own numbers are.
     """
     if type(hidden) is not HiddenState or not isinstance(features, torch.Tensor):
         return False
@@ -198,10 +195,7 @@ def is_usual_step(
         and (starts is None or _are_flags(starts, rows, like))
     ):
         return False
-    if not read_values:
-        return True
-    is_own = origin_of(hidden.h) == vouches == origin_of(hidden.c)
-    return _is_finite(features) and (is_own or all(map(_is_finite, hidden)))
+    return not read_values or all(map(_is_finite, (features, *hidden)))
 
 
 def _fits(value: object, shape: tuple[int, ...], like: torch.Tensor) -> bool:
