@@ -4,7 +4,6 @@ _NO_DATA = "PyTorch takes no inference tensor as the data of a parameter on such
 LEFT_OUT = {
     'dist.init_process_group("gloo"': "gloo carries tensors of the CPU and of CUDA only",
     "torch.nn.Sequential(torch.nn.LazyLinear(8)": _NO_DATA,
-    "bundle.to(torch.float64).to(torch.float32)": _NO_DATA,
 }
 
 

@@ -221,7 +221,8 @@ def test_examples_leave_nothing_behind(run: Run) -> None:
         assert list(Path().iterdir()) == []
         warnings.simplefilter("ignore")
         torch.set_default_dtype(torch.float64)
-        torch.set_default_device("meta")
+        if not torch.__version__.startswith("2.9."):  # it loses a device that encloses the default
+            torch.set_default_device("meta")
         torch.manual_seed(0)
         Path("file").touch()
         ```
