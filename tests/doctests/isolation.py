@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
+import gymnasium
 import torch
 from sybil import Example
 from sybil.example import SybilFailure
@@ -14,7 +15,7 @@ from sybil.example import SybilFailure
 @contextmanager
 def isolate_example(example: Example) -> Iterator[dict[str, Any]]:
     """Give a fresh namespace, and fail if the example leaks a mode that is global."""
-    with _restore_torch(), _replace_main() as module:
+    with _restore_torch(), _forget_environments(), _replace_main() as module:
         yield vars(module)
         _reject_leaks(example)
 
@@ -40,6 +41,21 @@ def _restore_generators() -> Iterator[None]:
                 devices = range(torch.get_device_module(kind).device_count())
                 stack.enter_context(torch.random.fork_rng(devices, device_type=kind))
         yield
+
+
+@contextmanager
+def _forget_environments() -> Iterator[None]:
+    """Forget the environments that an example registers: it runs again on the next device."""
+    try:
+        yield
+    finally:
+        own = [name for name, spec in gymnasium.registry.items() if _is_of_main(spec.entry_point)]
+        for name in own:
+            del gymnasium.registry[name]
+
+
+def _is_of_main(entry_point: object) -> bool:
+    return getattr(entry_point, "__module__", None) == "__main__"
 
 
 @contextmanager
