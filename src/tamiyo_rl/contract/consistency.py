@@ -52,7 +52,7 @@ def check_consistency(
         mask: Bool, of the same shape: true where a step counts, false for padding; None if every
             step counts.
         tolerance: None to follow from the coarser type of the two: 1e-8 in float64, 1e-3 in
-            float32 (1e-2 on CUDA, where recurrent layers round to TF32), 0.1 in half precision.
+            float32 (1e-2 on CUDA, assumed for TF32 and not measured), 0.1 in half precision.
             Under autocast, pass 0.1: the types of the results do not show it.
 
     Raises:
@@ -214,7 +214,7 @@ def _tolerance(given: float | None, *compared: torch.Tensor) -> float:
 
 
 def _rounding(tensor: torch.Tensor) -> float:
-    """Return what rounding may change: recurrent layers on CUDA compute float32 in TF32."""
+    """Return what rounding may change: on CUDA, recurrent layers may compute float32 in TF32."""
     if tensor.dtype == torch.float64:
         return 1e-8
     if tensor.dtype == torch.float32:
