@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
@@ -19,7 +19,13 @@ from tamiyo_rl.contract.guard import (
 )
 from tamiyo_rl.contract.origin import mark_origin, mark_tensors
 from tamiyo_rl.policy.heads import ActionHeads
-from tamiyo_rl.policy.inputs import InputChecks, is_usual_step, require_steps
+from tamiyo_rl.policy.inputs import (
+    InputChecks,
+    is_usual_step,
+    require_critic,
+    require_head_dims,
+    require_steps,
+)
 from tamiyo_rl.policy.network import (
     FactoredRecurrentActorCritic,
     require_one_place,
@@ -75,13 +81,17 @@ class LSTMPolicyBundle:
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
         learn_initial_hidden: Whether the initial state is learned; else it is zeros.
+        critic: `"shared"` for a value that reads the policy's LSTM, `"separate"` for an LSTM of its
+            own, whose layers follow those of the policy in every state.
+        head_dims: Widths of the ReLU layers between an LSTM and each output; none by default.
         encoder: Maps `[N, F]` to `[N, E]`, before the LSTM; None passes the features on.
         validate: Whether to read values (range, NaN, masks, what the encoder returns). Shapes,
             dtypes and devices are always checked. On CUDA, reading values waits for the device.
 
     Raises:
         TypeError: If a flag is not a bool, or a head is not named by a string.
-        ValueError: If a size is below 1, there is no head, or the encoder does not fit.
+        ValueError: If a size is below 1, there is no head, `critic` is another name, or the encoder
+            does not fit.
 
     Examples:
         Collect with the rollout side, train with the training side:
@@ -132,6 +142,8 @@ class LSTMPolicyBundle:
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
         learn_initial_hidden: bool = False,
+        critic: Literal["shared", "separate"] = "shared",
+        head_dims: Sequence[int] = (),
         encoder: nn.Module | None = None,
         validate: bool = True,
     ) -> None:
@@ -143,6 +155,8 @@ class LSTMPolicyBundle:
         self.hidden_dim = int(hidden_dim)
         self.num_lstm_layers = int(num_lstm_layers)
         self.learn_initial_hidden = learn_initial_hidden
+        self.critic = require_critic(critic)
+        self.head_dims = require_head_dims(head_dims)
         self.heads = ActionHeads(action_dims)
         self.validate = validate
         self.network = FactoredRecurrentActorCritic(
@@ -151,6 +165,8 @@ class LSTMPolicyBundle:
             hidden_dim=self.hidden_dim,
             num_lstm_layers=self.num_lstm_layers,
             learn_initial_hidden=learn_initial_hidden,
+            critic=self.critic,
+            head_dims=self.head_dims,
             encoder=encoder,
         )
 
@@ -206,7 +222,7 @@ class LSTMPolicyBundle:
         """
         require_positive(batch_size=batch_size)
         with torch.inference_mode():
-            state = self._module.core.initial_state(batch_size)
+            state = self._module.initial_state(batch_size)
         return mark_origin(state, "LSTMPolicyBundle.initial_hidden")
 
     # enforces C2
@@ -393,6 +409,8 @@ class LSTMPolicyBundle:
             "hidden_dim": self.hidden_dim,
             "num_lstm_layers": self.num_lstm_layers,
             "learn_initial_hidden": self.learn_initial_hidden,
+            "critic": self.critic,
+            "head_dims": self.head_dims,
         }
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -462,13 +480,17 @@ class LSTMPolicyBundle:
                 f"returned, got something else: {error}"
             ) from error
 
+    @property
+    def _state_layers(self) -> int:
+        return self.num_lstm_layers * (2 if self.critic == "separate" else 1)
+
     def _checks(self, features: object, *dims: str) -> InputChecks:
         """Return the checks of a call with these features, whose leading dimensions are `dims`."""
         weight = self._module.core.weight_hh_l0
         return InputChecks(
             feature_dim=self.feature_dim,
             action_dims=self.heads.action_dims,
-            num_layers=self.num_lstm_layers,
+            num_layers=self._state_layers,
             hidden_dim=self.hidden_dim,
             device=weight.device,
             dtype=weight.dtype,
@@ -484,7 +506,7 @@ class LSTMPolicyBundle:
         starts: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState, HeadTensors | None]:
         """Run one checked step of the rollout: logits `[B, total]`, value `[B]`, state, masks."""
-        sizes = (self.feature_dim, self.num_lstm_layers, self.hidden_dim)
+        sizes = (self.feature_dim, self._state_layers, self.hidden_dim)
         weight = self._module.core.weight_hh_l0
         if masks is not None or not is_usual_step(
             features,
@@ -564,15 +586,15 @@ class LSTMPolicyBundle:
 
     def _require_graphs(self, logits: torch.Tensor, value: torch.Tensor) -> None:
         """Raise where an output has no graph although parameters behind it train (C8)."""
-        for which, output, head in (
-            ("the logits do not require", logits, self._module.policy_head),
-            ("the value does not require", value, self._module.value_head),
+        module = self._module
+        for which, output, core, head in (
+            ("the logits do not require", logits, module.cores[0], module.policy_head),
+            ("the value does not require", value, module.cores[-1], module.value_head),
         ):
-            if not output.requires_grad and self._trains_behind(head):
+            if not output.requires_grad and self._trains_behind(core, head):
                 require_graph("LSTMPolicyBundle.network", which, output)
 
-    def _trains_behind(self, head: nn.Module) -> bool:
-        module = self._module
-        weights = chain.from_iterable(module.core.all_weights)
-        behind = chain(module.encoder.parameters(), weights, head.parameters())
+    def _trains_behind(self, core: nn.LSTM, head: nn.Module) -> bool:
+        weights = chain.from_iterable(core.all_weights)
+        behind = chain(self._module.encoder.parameters(), weights, head.parameters())
         return any(parameter.requires_grad for parameter in behind)

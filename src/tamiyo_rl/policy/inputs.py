@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -260,6 +260,21 @@ def require_heads(
             f"{list(action_dims)}, got {got}."
         )
     return {head: value[head] for head in action_dims}
+
+
+def require_critic(critic: object) -> Literal["shared", "separate"]:
+    """Return the kind of critic if it is one."""
+    if critic == "shared" or critic == "separate":  # noqa: PLR1714 - mypy follows this one
+        return critic
+    raise ValueError(f'critic: expected "shared" or "separate", got {critic!r}.')
+
+
+def require_head_dims(head_dims: object) -> tuple[int, ...]:
+    """Return the widths of the layers of a head, each at least 1."""
+    if not isinstance(head_dims, list | tuple):
+        raise TypeError(f"head_dims: expected a list of widths, such as [64], got {head_dims!r}.")
+    require_positive(**{f"head_dims[{i}]": width for i, width in enumerate(head_dims)})
+    return tuple(map(operator.index, head_dims))
 
 
 def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:

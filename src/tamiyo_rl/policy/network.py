@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import nn
@@ -14,7 +17,7 @@ from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 
 class FactoredRecurrentActorCritic(nn.Module):
-    """Encoder, LSTM, and linear heads for the policy and the value.
+    """Encoder, one or two LSTMs, and heads for the policy and the value.
 
     It is unguarded: what it is given goes straight to PyTorch. `LSTMPolicyBundle` is the checked
     way to it, and sets `validate` to have NaN and infinity from the encoder refused. `forward` is
@@ -27,7 +30,14 @@ class FactoredRecurrentActorCritic(nn.Module):
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
         learn_initial_hidden: Whether the LSTM learns its initial state.
+        critic: `"shared"` for a value that reads the policy's LSTM, `"separate"` for an LSTM of its
+            own, `critic_core`.
+        head_dims: Widths of the layers between an LSTM and the output of each head.
         encoder: Maps `[N, F]` to `[N, E]`, before the LSTM; None passes the features on.
+
+    Attributes:
+        core: The LSTM of the policy.
+        critic_core: The LSTM of the value; None if it is shared.
 
     Examples:
         ```python
@@ -54,20 +64,42 @@ class FactoredRecurrentActorCritic(nn.Module):
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
         learn_initial_hidden: bool = False,
+        critic: Literal["shared", "separate"] = "shared",
+        head_dims: Sequence[int] = (),
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = nn.Identity() if encoder is None else encoder
-        self.core = EpisodicLSTM(
+        make_core = partial(
+            EpisodicLSTM,
             encoded_dim(self.encoder, feature_dim),
             hidden_dim,
             num_lstm_layers,
             batch_first=True,
             learn_initial_state=learn_initial_hidden,
         )
-        self.policy_head = nn.Linear(hidden_dim, num_actions)
-        self.value_head = nn.Linear(hidden_dim, 1)
+        self.core = make_core()
+        self.critic_core = make_core() if critic == "separate" else None
+        self.head_dims = tuple(head_dims)
+        self.policy_head = make_head(hidden_dim, head_dims, num_actions)
+        self.value_head = make_head(hidden_dim, head_dims, 1)
         self._initialise()
+
+    @property
+    def cores(self) -> list[EpisodicLSTM]:
+        """The LSTM of the policy, and that of the value if it has its own."""
+        return [self.core] if self.critic_core is None else [self.core, self.critic_core]
+
+    def initial_state(self, batch_size: int) -> HiddenState:
+        """Return the differentiable state at the start of an episode.
+
+        Args:
+            batch_size: Rows of the state, B.
+
+        Returns:
+            `[layers, B, hidden]`; the layers of a separate critic follow those of the policy.
+        """
+        return join_states([core.initial_state(batch_size) for core in self.cores])
 
     def forward(
         self,
@@ -105,11 +137,14 @@ class FactoredRecurrentActorCritic(nn.Module):
         episode_starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         self._require_finite(encoded)
-        outputs, to_batch, state = self.core.forward_in_lanes(encoded, hidden, episode_starts)
+        runs = [
+            core.forward_in_lanes(encoded, own, episode_starts)
+            for core, own in zip(self.cores, self._states(hidden), strict=True)
+        ]
         # Two products: in one, a loss on the value alone would seem to reach the policy's head.
-        logits = to_batch(self.policy_head(outputs))
-        value = to_batch(self.value_head(outputs))
-        return logits, value.squeeze(-1), state
+        logits = runs[0].to_batch(self.policy_head(runs[0].outputs))
+        value = runs[-1].to_batch(self.value_head(runs[-1].outputs))
+        return logits, value.squeeze(-1), join_states([run.hidden for run in runs])
 
     @uncompiled
     def _step(
@@ -119,8 +154,20 @@ class FactoredRecurrentActorCritic(nn.Module):
         episode_starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         self._require_finite(encoded)
-        outputs, state = self.core.step(encoded, hidden, episode_starts)
-        return self.policy_head(outputs), self.value_head(outputs).squeeze(-1), state
+        runs = [
+            core.step(encoded, own, episode_starts)
+            for core, own in zip(self.cores, self._states(hidden), strict=True)
+        ]
+        logits = self.policy_head(runs[0][0])
+        value = self.value_head(runs[-1][0])
+        return logits, value.squeeze(-1), join_states([state for _, state in runs])
+
+    def _states(self, hidden: HiddenState | None) -> Sequence[HiddenState | None]:
+        """Return the state of each core."""
+        if hidden is None or self.critic_core is None:
+            return [hidden] * len(self.cores)
+        parts = (part.chunk(2) for part in hidden)
+        return [HiddenState(h, c) for h, c in zip(*parts, strict=True)]
 
     def _require_finite(self, encoded: torch.Tensor) -> None:
         """Refuse NaN from an encoder: it would spread to the rows behind it in the same lane."""
@@ -129,10 +176,34 @@ class FactoredRecurrentActorCritic(nn.Module):
 
     def _initialise(self) -> None:
         """Start from an almost uniform policy, as PPO implementations do."""
+        policy = last_layer(self.policy_head)
         with torch.no_grad():
-            self.policy_head.weight.mul_(0.01)
-        nn.init.zeros_(self.policy_head.bias)
-        nn.init.zeros_(self.value_head.bias)
+            policy.weight.mul_(0.01)
+        nn.init.zeros_(policy.bias)
+        nn.init.zeros_(last_layer(self.value_head).bias)
+
+
+def make_head(inputs: int, hidden_dims: Sequence[int], outputs: int) -> nn.Sequential | nn.Linear:
+    """Make a linear head, behind layers with ReLU where there are `hidden_dims`."""
+    sizes = (inputs, *hidden_dims)
+    hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+    output = nn.Linear(sizes[-1], outputs)
+    return nn.Sequential(*hidden, output) if hidden else output
+
+
+def last_layer(head: nn.Sequential | nn.Linear) -> nn.Linear:
+    """Return the layer that gives the output of a head."""
+    last = head if isinstance(head, nn.Linear) else head[-1]
+    assert isinstance(last, nn.Linear)  # noqa: S101 - make_head ends with one
+    return last
+
+
+def join_states(states: Sequence[HiddenState]) -> HiddenState:
+    """Put the layers of one state after those of the other."""
+    if len(states) == 1:
+        return states[0]
+    h, c = (torch.cat(parts) for parts in zip(*states, strict=True))
+    return HiddenState(h, c)
 
 
 def require_finite_encoding(encoded: torch.Tensor) -> None:
@@ -210,8 +281,9 @@ def require_same_sizes(module: FactoredRecurrentActorCritic, sizes: Mapping[str,
 
     Args:
         module: The network.
-        sizes: Any of `feature_dim`, `hidden_dim`, `num_lstm_layers`, `learn_initial_hidden` and
-            `number of actions`. An encoder may take any number of features.
+        sizes: Any of `feature_dim`, `hidden_dim`, `num_lstm_layers`, `learn_initial_hidden`,
+            `critic`, `head_dims` and `number of actions`. An encoder may take any number of
+            features.
     """
     core = module.core
     encodes = not isinstance(module.encoder, nn.Identity)
@@ -220,7 +292,9 @@ def require_same_sizes(module: FactoredRecurrentActorCritic, sizes: Mapping[str,
         "hidden_dim": core.hidden_size,
         "num_lstm_layers": core.num_layers,
         "learn_initial_hidden": core.learns_initial_state,
-        "number of actions": module.policy_head.out_features,
+        "critic": "shared" if module.critic_core is None else "separate",
+        "head_dims": module.head_dims,
+        "number of actions": last_layer(module.policy_head).out_features,
     }
     for name, size in sizes.items():
         if own[name] != size:
