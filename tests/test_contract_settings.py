@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Literal, cast
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ STARTS[:, 0] = STARTS[0, 3] = STARTS[0, 4] = STARTS[1, 6] = True
 # Rounding of the dtype in which the network computes, over the steps of a sequence.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.05}
 SETTINGS = ("compiled", "autocast", "float64", "bfloat16", "distributed")
+CRITICS = ("shared", "separate")
 
 
 class Setting:
@@ -28,17 +30,23 @@ class Setting:
 
     def __init__(self, name: str, *, learned: bool, layers: int = 1) -> None:
         torch.manual_seed(0)
-        self.name = name
+        self.name, critic = name.split()
         self.bundle = LSTMPolicyBundle(
-            4, HEADS, hidden_dim=8, learn_initial_hidden=learned, num_lstm_layers=layers
+            4,
+            HEADS,
+            hidden_dim=8,
+            learn_initial_hidden=learned,
+            num_lstm_layers=layers,
+            critic=cast('Literal["shared", "separate"]', critic),
+            head_dims=[6] if critic == "separate" else [],
         )
         for parameter in self.bundle.parameters():
             torch.nn.init.normal_(parameter, std=0.5)
-        if name in {"float64", "bfloat16"}:
-            self.bundle.to(getattr(torch, name))
-        if name == "compiled":
+        if self.name in {"float64", "bfloat16"}:
+            self.bundle.to(getattr(torch, self.name))
+        if self.name == "compiled":
             self.bundle.compile(backend="aot_eager")
-        if name == "distributed":
+        if self.name == "distributed":
             self.bundle.network = DistributedDataParallel(self.bundle.network)
 
     def context(self) -> AbstractContextManager[object]:
@@ -58,9 +66,9 @@ class Setting:
             return self.bundle.evaluate_actions(features, actions, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
 
 
-@pytest.fixture(params=SETTINGS)
+@pytest.fixture(params=[f"{name} {critic}" for name in SETTINGS for critic in CRITICS])
 def setting(request: pytest.FixtureRequest) -> Iterator[str]:
-    with group_of_one() if request.param == "distributed" else nullcontext():
+    with group_of_one() if "distributed" in request.param else nullcontext():
         yield request.param
     torch.compiler.reset()
 
@@ -126,9 +134,10 @@ def test_every_parameter_gets_a_gradient(setting: str, layers: int) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.dtype == parameter.dtype
-    initial = dict(policy.bundle.named_parameters())["core.initial_cell"].grad
-    assert initial is not None
-    assert initial.any()
+    for name, parameter in policy.bundle.named_parameters():
+        if name.endswith("initial_cell"):
+            assert parameter.grad is not None
+            assert parameter.grad.any(), name
 
 
 @pytest.mark.clause("C4")
@@ -151,7 +160,7 @@ def test_no_value_and_no_gradient_passes_an_episode_start(setting: str, learned:
     policy = Setting(setting, learned=learned)
     features, actions = sequences()
     features = features.requires_grad_()
-    filled = torch.full((1, 3, 8), 0.5, dtype=policy.bundle.dtype)
+    filled = torch.full_like(policy.bundle.initial_hidden(3).h.clone(), 0.5)
     whole = policy.evaluate(
         features, actions, hidden=HiddenState(filled, filled.clone()), episode_starts=STARTS
     )
@@ -216,9 +225,9 @@ def test_a_masked_action_has_probability_zero(setting: str) -> None:
 @pytest.mark.clause("C11")
 def test_the_state_dict_is_that_of_the_plain_bundle(setting: str) -> None:
     policy = Setting(setting, learned=True)
-    plain = Setting("plain", learned=True)
+    plain = Setting(f"plain {policy.bundle.critic}", learned=True)
     plain.bundle.to(policy.bundle.dtype).load_state_dict(policy.bundle.state_dict())
-    assert policy.bundle.is_compiled == (setting == "compiled")
+    assert policy.bundle.is_compiled == (policy.name == "compiled")
     pairs = zip(policy.bundle.parameters(), plain.bundle.parameters(), strict=True)
     assert all(a.equal(b) for a, b in pairs)
 

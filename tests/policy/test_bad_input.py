@@ -39,6 +39,8 @@ SETTINGS: dict[str, Any] = {
     "hidden_dim": 4,
     "num_lstm_layers": 1,
     "learn_initial_hidden": False,
+    "critic": "shared",
+    "head_dims": [5],
     "encoder": None,
     "validate": True,
 }

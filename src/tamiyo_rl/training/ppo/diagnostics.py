@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 
@@ -12,6 +13,14 @@ from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.checks import require_floats
 from tamiyo_rl.training.rollout.buffer import RolloutBatch, RolloutBuffer
+
+# The parts of a policy, by the names of its modules.
+PARTS = {
+    "core": "lstm",
+    "critic_core": "critic_lstm",
+    "policy_head": "policy",
+    "value_head": "value",
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,8 @@ class UpdateReport:
         first_ratio_error: Largest distance of the ratio from 1 in the first minibatch, where the
             parameters are those of the rollout: rounding, if C7 holds.
         hidden_staleness: See `hidden_staleness`.
-        gradient_norms: Mean norm of the gradient of each part before it is clipped: `encoder`,
-            `lstm`, `initial_state`, `head/NAME` for each action head, and `value`.
+        gradient_norms: Mean norm of the gradient of each part before it is clipped, by the names
+            of `GradientNorms`.
         learning_rate: Of this update.
         clip_range: Of this update.
         fps: Environment steps per second since `train()` was called. Two reports that differ in
@@ -115,9 +124,10 @@ def explained_variance(values: torch.Tensor, returns: torch.Tensor) -> float:
 class GradientNorms:
     """Measures the gradient of each part of a policy, before it is clipped.
 
-    The parts of an `LSTMPolicyBundle` are `encoder`, `lstm`, `initial_state`, `head/NAME` for each
-    action head, and `value`; those of another policy are the first words of its parameters' names.
-    A part that no gradient reached counts 0.
+    The parts of an `LSTMPolicyBundle` are `encoder`, `lstm`, `critic_lstm`, `initial_state`,
+    `policy` for the layers before the outputs, `head/NAME` for the outputs of each action head, and
+    `value`; those of another policy are the first words of its parameters' names. A part that no
+    gradient reached counts 0.
 
     Args:
         bundle: The policy.
@@ -141,10 +151,12 @@ class GradientNorms:
     """
 
     def __init__(self, bundle: PolicyBundle) -> None:
+        parameters = dict(bundle.named_parameters())
+        outputs = [name for name in parameters if name.startswith("policy_head.")][-2:]
         pieces = [
             (part, parameter, rows)
-            for name, parameter in bundle.named_parameters()
-            for part, rows in _parts(name, parameter, bundle.action_dims)
+            for name, parameter in parameters.items()
+            for part, rows in _parts(name, bundle.action_dims, is_output=name in outputs)
         ]
         self._parts = [part for part, _, _ in pieces]
         self._pieces = [(parameter, rows) for _, parameter, rows in pieces]
@@ -174,18 +186,17 @@ def _norm(parameter: torch.nn.Parameter, rows: slice) -> torch.Tensor:
 
 
 def _parts(
-    name: str, parameter: torch.nn.Parameter, action_dims: Mapping[str, int]
+    name: str, action_dims: Mapping[str, int], *, is_output: bool
 ) -> list[tuple[str, slice]]:
     """Return the parts that a parameter belongs to, and which of its rows."""
     module, _, rest = name.partition(".")
-    if module == "policy_head" and len(parameter) == sum(action_dims.values()):
-        ends = torch.tensor(list(action_dims.values()), device="cpu").cumsum(0).tolist()
-        starts = [0, *ends[:-1]]
-        rows = map(slice, starts, ends)
+    if is_output:
+        ends = list(accumulate(action_dims.values()))
+        rows = map(slice, [0, *ends[:-1]], ends)
         return [(f"head/{head}", part) for head, part in zip(action_dims, rows, strict=True)]
-    if module == "core":
-        return [("initial_state" if rest.startswith("initial_") else "lstm", slice(None))]
-    return [({"value_head": "value"}.get(module, module), slice(None))]
+    if module in {"core", "critic_core"} and rest.startswith("initial_"):
+        return [("initial_state", slice(None))]
+    return [(PARTS.get(module, module), slice(None))]
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,8 @@ def load_checkpoint(path: str | os.PathLike[str], trainer: RecurrentPPO) -> None
         )
     content = read_checkpoint(path)
     try:
-        _require_same_environment(content, trainer)
+        _require_same("envs", content["environment"], _environment(trainer))
+        _require_same("bundle", content["policy"]["settings"], _settings(trainer))
         trainer.load_state_dict(content["trainer"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ValueError(
@@ -188,13 +190,18 @@ def _environment(trainer: RecurrentPPO) -> dict[str, Any]:
     }
 
 
-def _require_same_environment(content: dict[str, Any], trainer: RecurrentPPO) -> None:
-    """Compare the environments before the settings, most of which follow from them."""
-    own = _environment(trainer)
-    for name, saved in content.get("environment", {}).items():
-        if saved != own[name]:
+def _settings(trainer: RecurrentPPO) -> dict[str, Any]:
+    """Return what builds the policy, if it is one that can be built again."""
+    settings: dict[str, Any] = policy_sizes(trainer.bundle)["settings"] or {}
+    return settings
+
+
+def _require_same(what: str, saved: Mapping[str, Any] | None, own: Mapping[str, Any]) -> None:
+    """Refuse what differs by its name: the environments first, as most settings follow them."""
+    for name, value in (saved or {}).items():
+        if value != own.get(name):
             raise ValueError(
-                f"envs: expected {name}={saved} as when it was saved, got {own[name]}."
+                f"{what}: expected {name}={value} as when it was saved, got {own.get(name)}."
             )
 
 

@@ -165,6 +165,8 @@ def make_trainer(settings: RunSettings) -> Iterator[RecurrentPPO]:
             hidden_dim=settings.hidden_dim,
             num_lstm_layers=settings.num_lstm_layers,
             learn_initial_hidden=settings.learn_initial_hidden,
+            critic=settings.critic,
+            head_dims=settings.head_dims,
         ).to(local_device(settings.device))
         if world_size() > 1:
             bundle.network = DistributedDataParallel(bundle.network)

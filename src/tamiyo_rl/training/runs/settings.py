@@ -17,7 +17,7 @@ from tamiyo_rl.training.envs.make import DEFAULT_TASK
 from tamiyo_rl.training.runs.checkpoint import versions
 from tamiyo_rl.training.storage.files import replace_file
 
-FORMAT = 1
+FORMAT = 2
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
@@ -31,6 +31,8 @@ class RunSettings:
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
         learn_initial_hidden: Whether the LSTM learns its initial state.
+        critic: Whether the value reads the policy's LSTM, or one of its own.
+        head_dims: Widths of the layers between an LSTM and each output.
         device: Where the policy is trained.
         threads: Threads of PyTorch; more than one pays for larger networks only.
         checkpoint_every: Updates from one checkpoint to the next.
@@ -47,6 +49,8 @@ class RunSettings:
     hidden_dim: int = 64
     num_lstm_layers: int = 1
     learn_initial_hidden: Flag = False
+    critic: Literal["shared", "separate"] = "separate"
+    head_dims: tuple[int, ...] = (64,)
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 1
     checkpoint_every: int = 10
@@ -85,8 +89,9 @@ class RunSettings:
         """
         settings = _read(config)
         try:
-            _require_types(settings, asdict(cls()))
-            return cls(**{**settings, "ppo": PPOConfig(**settings["ppo"])})
+            _require_types(settings, json.loads(json.dumps(asdict(cls()))))
+            typed = {"head_dims": tuple(settings["head_dims"]), "ppo": PPOConfig(**settings["ppo"])}
+            return cls(**{**settings, **typed})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
                 f"{config}: expected the settings of a run, got {type(error).__name__}: {error}"
