@@ -20,14 +20,22 @@ from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import FeatureNormalizer, PPOConfig, make_envs
 
 NUM_ENVS = 8
-SHORT: dict[str, Any] = {"num_steps": 64, "sequence_length": 64, "num_minibatches": 4, "epochs": 4}
+FACTORS: dict[str, Any] = {"gamma": 0.99, "gae_lambda": 0.95, "max_grad_norm": 5.0}
+LONG: dict[str, Any] = {"total_steps": 150_000, "num_steps": 128, "num_minibatches": 4} | FACTORS
+SHORT: dict[str, Any] = {
+    "total_steps": 20_000,
+    "num_steps": 64,
+    "sequence_length": 64,
+    "num_minibatches": 4,
+    "epochs": 4,
+} | FACTORS
 
 
 def train_on_cartpole(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[Progress]:
-    """Train on CartPole without velocities with the default settings."""
+    """Train on CartPole without velocities."""
     envs = make_envs(num_envs=NUM_ENVS)
     bundle = _build(policy, envs, seed, hidden_dim=64)
-    return Loop(envs, bundle, PPOConfig(seed=seed)).train()
+    return Loop(envs, bundle, PPOConfig(seed=seed, **LONG)).train()
 
 
 def train_to_repeat(policy: type[LSTMPolicyBundle], seed: int) -> Iterator[Progress]:
@@ -58,7 +66,7 @@ def _repeat_loop(
     learning_rate: float = 3e-3,
     normalizer: FeatureNormalizer | None = None,
 ) -> Loop:
-    settings = PPOConfig(total_steps=20_000, learning_rate=learning_rate, seed=seed, **SHORT)
+    settings = PPOConfig(learning_rate=learning_rate, seed=seed, **SHORT)
     return Loop(envs, bundle, settings, normalizer)
 
 

@@ -15,5 +15,8 @@ CONFIG = PPOConfig(
     sequence_length=64,
     num_minibatches=8,
     epochs=10,
+    gamma=0.99,
+    gae_lambda=0.95,
     learning_rate=3e-3,
+    max_grad_norm=5.0,
 )

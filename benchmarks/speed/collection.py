@@ -1,4 +1,4 @@
-"""Processor time of the default training: one collected step, the guard, and the whole of it."""
+"""Processor time of a training: one collected step, the guard, and the whole of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from tamiyo_rl import EvalResult, LSTMPolicyBundle, PolicyBundle, guard_training
 from tamiyo_rl.training import PPOConfig, RecurrentPPO, RolloutBatch, make_envs
 
 ENVIRONMENTS = (8, 64)
-HIDDEN = 64  # as in `tamiyo-rl train`
+HIDDEN = 64
+# One LSTM and rollouts of 128 steps, as when the collection was first timed.
+CONFIG = PPOConfig(
+    total_steps=150_000,
+    num_steps=128,
+    num_minibatches=4,
+    gamma=0.99,
+    gae_lambda=0.95,
+    max_grad_norm=5.0,
+)
 
 
 def run(rounds: int, console: Console) -> dict[str, Any]:
@@ -26,7 +35,7 @@ def run(rounds: int, console: Console) -> dict[str, Any]:
     return {
         "cases": [time_step(num_envs, 10 * rounds, console) for num_envs in ENVIRONMENTS],
         "guard": time_guard(100 * rounds, console),
-        "training": time_training(PPOConfig(), min(rounds, 3), console),
+        "training": time_training(CONFIG, min(rounds, 3), console),
     }
 
 
@@ -45,7 +54,7 @@ def time_step(num_envs: int, rounds: int, console: Console) -> dict[str, Any]:
     A step is a share of a whole rollout, with its last value and its advantages.
     """
     seconds = median_times(make_rollouts(num_envs), rounds=rounds, clock=time.process_time)
-    steps = PPOConfig().num_steps
+    steps = CONFIG.num_steps
     seconds = {name: value / steps for name, value in seconds.items()}
     show_times(console, f"a collected step of {num_envs} environments", seconds)
     ratio = seconds["tamiyo-rl"] / seconds["bare nn.LSTMCell"]
@@ -54,8 +63,7 @@ def time_step(num_envs: int, rounds: int, console: Console) -> dict[str, Any]:
 
 def make_rollouts(num_envs: int) -> dict[str, Callable[[], object]]:
     """Return the collection of the trainer, the bare calls, and only the environment."""
-    config = PPOConfig()
-    trainer = make_trainer(num_envs, config)
+    trainer = make_trainer(num_envs, CONFIG)
     trainer.collector.begin()
     core = lstm_cell(trainer.bundle.feature_dim, HIDDEN)
     envs = make_envs(num_envs=num_envs)
@@ -63,12 +71,12 @@ def make_rollouts(num_envs: int) -> dict[str, Callable[[], object]]:
     actions = envs.action_space.sample()
 
     def step_environments() -> None:
-        for _ in range(config.num_steps):
+        for _ in range(CONFIG.num_steps):
             envs.step(actions)
 
     return {
         "bare nn.LSTMCell": BareRollout(
-            make_envs(num_envs=num_envs), core, HIDDEN, config.num_steps
+            make_envs(num_envs=num_envs), core, HIDDEN, CONFIG.num_steps
         ),
         "tamiyo-rl": trainer.collector.collect,
         "only the environment": step_environments,
@@ -77,7 +85,7 @@ def make_rollouts(num_envs: int) -> dict[str, Callable[[], object]]:
 
 def time_guard(rounds: int, console: Console) -> dict[str, Any]:
     """Time the guard's own calls where they run, as a share of `evaluate_actions` with backward."""
-    trainer = make_trainer(8, PPOConfig())
+    trainer = make_trainer(8, CONFIG)
     trainer.collector.begin()
     trainer.collector.collect()
     batch = next(iter(trainer.buffer.minibatches(trainer.config.num_minibatches)))

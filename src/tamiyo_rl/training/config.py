@@ -62,18 +62,18 @@ class PPOConfig:
         ```
     """
 
-    total_steps: int = 150_000
-    num_steps: int = 128
+    total_steps: int = 80_000
+    num_steps: int = 32
     sequence_length: int = 32
-    num_minibatches: int = 4
+    num_minibatches: int = 2
     epochs: int = 10
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
+    gamma: float = 0.98
+    gae_lambda: float = 0.8
     learning_rate: float = 1e-3
     clip_range: float = 0.2
     value_coef: float = 0.5
     entropy_coef: float = 0.0
-    max_grad_norm: float = 5.0
+    max_grad_norm: float = 0.5
     normalize_observations: bool = True
     normalize_rewards: bool = True
     consistency_tolerance: float | None = None
