@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal, cast
+from typing import cast
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from tamiyo_rl import ContractError, EvalResult, InferenceTensorWarning, LSTMPolicyBundle
+from tamiyo_rl.policy.network import Critic
 from tamiyo_rl.policy.results import ActionResult
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training import RolloutBatch, RolloutBuffer
@@ -37,7 +38,7 @@ class Setting:
             hidden_dim=8,
             learn_initial_hidden=learned,
             num_lstm_layers=layers,
-            critic=cast('Literal["shared", "separate"]', critic),
+            critic=cast("Critic", critic),
             head_dims=[6] if critic == "separate" else [],
         )
         for parameter in self.bundle.parameters():

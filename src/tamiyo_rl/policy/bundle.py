@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ from tamiyo_rl.policy.inputs import (
     require_steps,
 )
 from tamiyo_rl.policy.network import (
+    Critic,
     FactoredRecurrentActorCritic,
     require_one_place,
     require_same_sizes,
@@ -142,7 +143,7 @@ class LSTMPolicyBundle:
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
         learn_initial_hidden: bool = False,
-        critic: Literal["shared", "separate"] = "shared",
+        critic: Critic = "shared",
         head_dims: Sequence[int] = (),
         encoder: nn.Module | None = None,
         validate: bool = True,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple, cast, get_args
 
 import torch
 
 from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_positive, require_shape
+from tamiyo_rl.policy.network import Critic
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
@@ -262,11 +263,11 @@ def require_heads(
     return {head: value[head] for head in action_dims}
 
 
-def require_critic(critic: object) -> Literal["shared", "separate"]:
+def require_critic(critic: object) -> Critic:
     """Return the kind of critic if it is one."""
-    if critic == "shared" or critic == "separate":  # noqa: PLR1714 - mypy follows this one
-        return critic
-    raise ValueError(f'critic: expected "shared" or "separate", got {critic!r}.')
+    if not isinstance(critic, str) or critic not in get_args(Critic):
+        raise ValueError(f'critic: expected "shared" or "separate", got {critic!r}.')
+    return cast("Critic", critic)
 
 
 def require_head_dims(head_dims: object) -> tuple[int, ...]:

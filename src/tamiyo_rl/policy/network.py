@@ -15,6 +15,8 @@ from tamiyo_rl.recurrent.episode_plan import EpisodePlan
 from tamiyo_rl.recurrent.episodic_lstm import EpisodicLSTM, uncompiled
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
+Critic = Literal["shared", "separate"]
+
 
 class FactoredRecurrentActorCritic(nn.Module):
     """Encoder, one or two LSTMs, and heads for the policy and the value.
@@ -64,7 +66,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
         learn_initial_hidden: bool = False,
-        critic: Literal["shared", "separate"] = "shared",
+        critic: Critic = "shared",
         head_dims: Sequence[int] = (),
         encoder: nn.Module | None = None,
     ) -> None:

@@ -77,7 +77,7 @@ def test_a_bundle_that_does_not_fit_is_named() -> None:
         RecurrentPPO(envs, LSTMPolicyBundle(4, 2), PPOConfig())
     with pytest.raises(ValueError, match="bundle: expected action_dims"):
         RecurrentPPO(envs, LSTMPolicyBundle(2, 3), PPOConfig())
-    with pytest.raises(ValueError, match="num_minibatches: expected a divisor of the 16 rows"):
+    with pytest.raises(ValueError, match="num_minibatches: expected a divisor of the 4 rows"):
         RecurrentPPO(envs, LSTMPolicyBundle(2, 2), PPOConfig(num_minibatches=3))
 
 

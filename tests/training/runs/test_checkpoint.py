@@ -143,7 +143,7 @@ def test_a_wrong_argument_is_named(call: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (lambda: make_trainer(make_envs(num_envs=4), gamma=0.5), "gamma: expected 0.99"),
+        (lambda: make_trainer(make_envs(num_envs=4), gamma=0.5), "gamma: expected 0.98"),
         (lambda: make_trainer(make_envs("CartPole-v1", 4)), "envs: expected env=tamiyo-rl/Pos"),
         (
             lambda: make_trainer(make_envs("Acrobot-v1", 2)),  # its total_steps are others too

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamiyo_rl.training import PPOConfig
-from tamiyo_rl.training.runs.settings import RunSettings
+from tamiyo_rl.training.runs.settings import FORMAT, RunSettings
 from tamiyo_rl.training.storage.files import read_saved
 
 QUICK = settings(
@@ -57,7 +57,7 @@ CHANGED = st.builds(
 @given(settings=JSON | CHANGED)
 def test_settings_of_a_run_are_right_or_named(settings: Any, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"format": 1, "settings": settings}), "utf-8")
+    config.write_text(json.dumps({"format": FORMAT, "settings": settings}), "utf-8")
     try:
         read = asdict(RunSettings.read(config))
     except ValueError as error:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import tyro
 
 from tamiyo_rl.checks import require_positive
+from tamiyo_rl.policy.network import Critic
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.envs.make import DEFAULT_TASK
 from tamiyo_rl.training.runs.checkpoint import versions
@@ -49,7 +50,7 @@ class RunSettings:
     hidden_dim: int = 64
     num_lstm_layers: int = 1
     learn_initial_hidden: Flag = False
-    critic: Literal["shared", "separate"] = "separate"
+    critic: Critic = "separate"
     head_dims: tuple[int, ...] = (64,)
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 1
