@@ -377,14 +377,16 @@ class EpisodicLSTM(nn.LSTM):
         self, features: torch.Tensor, state: HiddenState
     ) -> tuple[torch.Tensor, HiddenState]:
         """Take one step without the set-up of a sequence, which would take longer than the step."""
-        features = features.to(compute_dtype(self.weight_hh_l0))
+        dtype = compute_dtype(self.weight_hh_l0)
+        if features.dtype != dtype or state.h.dtype != dtype:
+            features = features.to(dtype)
+            state = HiddenState(state.h.to(dtype), state.c.to(dtype))
         after: list[tuple[torch.Tensor, torch.Tensor]] = []
         for layer, weights in enumerate(self.all_weights):
             if layer:
                 features = nn.functional.dropout(features, self.dropout, self.training)
-            h = state.h.select(0, layer).to(features.dtype)
-            c = state.c.select(0, layer).to(features.dtype)
-            features, c = torch.lstm_cell(features, (h, c), *weights)
+            before = (state.h.select(0, layer), state.c.select(0, layer))
+            features, c = torch.lstm_cell(features, before, *weights)
             after.append((features, c))
         if len(after) == 1:
             return features, HiddenState(features.unsqueeze(0), c.unsqueeze(0))

@@ -96,6 +96,10 @@ class PPOUpdater:
             clip_range,
         )
 
+    def loss(self, evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> PPOLoss:
+        """Compute the terms of the loss; a subclass may compute others."""
+        return ppo_loss(evaluation, batch, clip_range)
+
     def _train_minibatch(
         self, batch: RolloutBatch, clip_range: float, *, is_first: bool
     ) -> PPOLoss:
@@ -107,7 +111,7 @@ class PPOUpdater:
                 batch.hidden,
                 episode_starts=batch.plan,
             )
-        loss = ppo_loss(evaluation, batch, clip_range)
+        loss = self.loss(evaluation, batch, clip_range)
         self._audit_once(loss, batch)
         if is_first:
             self._check_consistency(evaluation, batch)

@@ -159,7 +159,7 @@ class RolloutBuffer:
         result: ActionResult,
         *,
         hidden: HiddenState,
-        episode_starts: torch.Tensor,
+        episode_starts: torch.Tensor | ArrayLike,
         rewards: ArrayLike,
         terminated: ArrayLike,
         truncated: ArrayLike,

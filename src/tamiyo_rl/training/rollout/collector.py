@@ -157,8 +157,12 @@ class RolloutCollector:
 
     def _collect_step(self) -> None:
         masks = self.stepper.action_masks.by_head(self.stepper.masks, self.stepper.device)
+        starts = self.starts.numpy()
         result = self.bundle.get_action(
-            self._features, masks, self.hidden, episode_starts=self.starts
+            self._features,
+            masks,
+            self.hidden,
+            episode_starts=self.starts if starts.any() else None,
         )
         step = self.stepper.step(result.action)
         ended = step.terminated | step.truncated
@@ -166,7 +170,7 @@ class RolloutCollector:
             self._features,
             result,
             hidden=self.hidden,
-            episode_starts=self.starts,
+            episode_starts=starts,
             rewards=self.reward_scaler(step.rewards, ended, step.valid),
             terminated=step.terminated,
             truncated=step.truncated,
