@@ -13,14 +13,9 @@ import torch
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from rich.console import Console
-from sb3_contrib import RecurrentPPO as SB3RecurrentPPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecNormalize
-from torch import nn
 
-from benchmarks.speed.delayed_recall import DelayedRecall
+from benchmarks.ablation.delayed_recall import DelayedRecall
+from benchmarks.ablation.peer import train_peer
 from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_envs
 
@@ -30,7 +25,7 @@ WINDOW = 20
 
 
 class Task(NamedTuple):
-    """A task, solved once the last twenty episodes of training return enough on average.
+    """A task, and the settings of ours for it.
 
     Attributes:
         solved_at: The mean return.
@@ -61,7 +56,9 @@ TASKS = {
             "num_steps": 64,
             "num_minibatches": 8,
             "epochs": 6,
+            "gamma": 0.99,
             "gae_lambda": 0.9,
+            "max_grad_norm": 5.0,
             "learning_rate": 2e-3,
         },
     ),
@@ -73,10 +70,8 @@ TASKS = {
         num_envs=16,
         ours={
             "num_steps": 32,
-            "num_minibatches": 2,
-            "gamma": 0.98,
-            "gae_lambda": 0.8,
             "learning_rate": 2e-3,
+            "max_grad_norm": 5.0,
         },
     ),
 }
@@ -124,57 +119,7 @@ def train_ours(task: Task, seed: int) -> Iterator[tuple[int, float]]:
         yield report.steps, float(np.mean(envs.return_queue)) if full else -np.inf
 
 
-def train_sb3(task: Task, seed: int) -> Iterator[tuple[int, float]]:
-    """Train with the settings that its authors tuned for CartPole without velocities.
-
-    The settings are those of `CartPoleNoVel-v1` in RL Baselines3 Zoo, `hyperparams/ppo_lstm.yml`.
-    """
-    envs = VecNormalize(make_vec_env(task.make_single, 8, seed=seed), gamma=0.98)
-    policy = {
-        "ortho_init": False,
-        "activation_fn": nn.ReLU,
-        "lstm_hidden_size": 64,
-        "enable_critic_lstm": True,
-        "net_arch": {"pi": [64], "vf": [64]},
-    }
-    algorithm = SB3RecurrentPPO(
-        "MlpLstmPolicy",
-        envs,
-        n_steps=32,
-        batch_size=256,
-        gae_lambda=0.8,
-        gamma=0.98,
-        n_epochs=20,
-        learning_rate=LinearSchedule(1e-3, 0.0, 1.0),
-        clip_range=LinearSchedule(0.2, 0.0, 1.0),
-        policy_kwargs=policy,
-        stats_window_size=WINDOW,
-        seed=seed,
-        device="cpu",
-    )
-    history = History(task.solved_at)
-    algorithm.learn(task.limit, callback=history)
-    yield from history.reached
-
-
-class History(BaseCallback):
-    """Keeps steps and mean return after each rollout, and stops where the task is solved."""
-
-    def __init__(self, solved_at: float) -> None:
-        super().__init__()
-        self.solved_at = solved_at
-        self.reached: list[tuple[int, float]] = []
-
-    def _on_step(self) -> bool:
-        return not self.reached or self.reached[-1][1] < self.solved_at
-
-    def _on_rollout_end(self) -> None:
-        returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
-        mean = float(np.mean(returns)) if len(returns) == WINDOW else -np.inf
-        self.reached.append((self.num_timesteps, mean))
-
-
-METHODS = {"tamiyo-rl": train_ours, "sb3-contrib": train_sb3}
+METHODS = {"tamiyo-rl": train_ours, "sb3-contrib": train_peer}
 
 
 def time_to_solve(method: str, task: Task, seed: int) -> Outcome:

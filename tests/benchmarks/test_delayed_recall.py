@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from benchmarks.speed.delayed_recall import DELAY, DelayedRecall
+from benchmarks.ablation.delayed_recall import DELAY, DelayedRecall
 
 
 @pytest.mark.parametrize("right", [True, False])
