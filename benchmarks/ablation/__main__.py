@@ -11,23 +11,23 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.ablation.page import RECORD, write_page
-from benchmarks.ablation.tasks import TASKS
+from benchmarks.ablation.labels import LABELS
+from benchmarks.ablation.page import RECORD, TASKS, draw, write_page
+from benchmarks.ablation.summary import summarise
 from benchmarks.ablation.training import train
-from benchmarks.ablation.variants import PEER, VARIANTS
 from benchmarks.machine import describe_machine
 from tamiyo_rl.training.storage.files import replace_file
 
 SEEDS = range(5)
-METHODS = (*VARIANTS, PEER)
+METHODS = tuple(LABELS)
 Key = tuple[str, str, int]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train the missing runs; to train all again, delete the record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--variants", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--variants", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; default: 1")
     chosen = parser.parse_args(arguments)
     record: dict[str, Any] = {"environment": describe_machine(), "runs": []}
@@ -38,12 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record["runs"] = sorted([*record["runs"], run], key=place)
         replace_file(RECORD, dump(record).encode())
         Console().print(run, highlight=False)
+    record["summary"] = summarise(record["runs"])
+    replace_file(RECORD, dump(record).encode())
     write_page(record)
+    draw(record)
 
 
 def missing(
     runs: Iterable[dict[str, Any]],
-    tasks: Sequence[str] = tuple(TASKS),
+    tasks: Sequence[str] = TASKS,
     methods: Sequence[str] = METHODS,
 ) -> Iterator[Key]:
     """Yield the runs that the record does not hold: each method once before any a second time."""
@@ -62,14 +65,14 @@ def train_all(keys: Sequence[Key], jobs: int) -> Iterator[dict[str, Any]]:
 
 def place(run: dict[str, Any]) -> tuple[int, int, int]:
     """Return where a run stands in the record."""
-    return [*TASKS].index(run["task"]), METHODS.index(run["variant"]), run["seed"]
+    return TASKS.index(run["task"]), METHODS.index(run["variant"]), run["seed"]
 
 
 def dump(record: dict[str, Any]) -> str:
     """Write a record as JSON, a run in each line."""
     lines = ",\n  ".join(json.dumps(run) for run in record["runs"])
-    environment = json.dumps(record["environment"])
-    return f'{{\n "environment": {environment},\n "runs": [\n  {lines}\n ]\n}}\n'
+    others = {name: part for name, part in record.items() if name != "runs"}
+    return f'{json.dumps(others)[:-1]},\n "runs": [\n  {lines}\n ]\n}}\n'
 
 
 if __name__ == "__main__":

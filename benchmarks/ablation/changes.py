@@ -27,15 +27,15 @@ class Detach(nn.Module):
 
 def detach_critic(network: Network) -> None:
     """Let no gradient of the value reach the LSTM, as `shared_lstm` of sb3-contrib."""
-    network.value_head = nn.Sequential(Detach(), *network.value_head)
+    network.value_head = nn.Sequential(Detach(), *network.value_head.children())
 
 
 def tanh_heads(network: Network) -> None:
     """Put tanh in the place of ReLU."""
     for head in (network.policy_head, network.value_head):
-        for place, layer in enumerate(head.children()):
+        for name, layer in head.named_children():
             if isinstance(layer, nn.ReLU):
-                head[place] = nn.Tanh()
+                setattr(head, name, nn.Tanh())
 
 
 def pytorch_heads(network: Network) -> None:
@@ -67,7 +67,7 @@ def open_forget_gates(network: Network) -> None:
     pytorch_heads(network)
     with torch.no_grad():
         for core in network.cores:
-            core.bias_ih_l0[core.hidden_size : 2 * core.hidden_size] += 1.0
+            core.get_parameter("bias_ih_l0")[core.hidden_size : 2 * core.hidden_size] += 1.0
 
 
 def _linear_layers(network: Network) -> list[nn.Linear]:

@@ -11,9 +11,10 @@ import torch
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from benchmarks.ablation.changes import Network
+from benchmarks.ablation.labels import PEER
 from benchmarks.ablation.peer import train_peer
 from benchmarks.ablation.tasks import NUM_ENVS, TASKS, WINDOW, Task
-from benchmarks.ablation.variants import CONFIG, PEER, POLICY, VARIANTS, Variant
+from benchmarks.ablation.variants import CONFIG, POLICY, VARIANTS, Variant
 from tamiyo_rl.training import PPOConfig, RecurrentPPO
 
 Point = tuple[int, float]

@@ -39,7 +39,6 @@ class Variant(NamedTuple):
     """What a variant has in place of what the base has.
 
     Attributes:
-        label: The difference in a few words.
         config: Settings of `PPOConfig`.
         policy: Settings of the policy.
         bundle: Class of the policy.
@@ -47,7 +46,6 @@ class Variant(NamedTuple):
         change_trainer: Changes the trainer before training.
     """
 
-    label: str
     config: Mapping[str, Any] = {}
     policy: Mapping[str, Any] = {}
     bundle: type[LSTMPolicyBundle] = LSTMPolicyBundle
@@ -71,46 +69,35 @@ def tanh_pytorch_heads(network: Network) -> None:
     tanh_heads(network)
 
 
-PEER = "sb3-contrib"
-BASE = "base"
-DEFAULTS = "defaults"
 VARIANTS: Mapping[str, Variant] = {
-    BASE: Variant("the base: settings and initialisation of the peer"),
-    "shared": Variant("critic reads the policy's LSTM", policy={"critic": "shared"}),
+    "base": Variant(),
+    "shared": Variant(policy={"critic": "shared"}),
     "shared-detached": Variant(
-        "the same, trained by the policy's loss only",
         policy={"critic": "shared"},
         change_network=detached_pytorch_heads,
     ),
-    "linear-heads": Variant("no layer after the LSTMs", policy={"head_dims": ()}),
-    "tanh": Variant("tanh in place of ReLU", change_network=tanh_pytorch_heads),
-    "small-policy": Variant(
-        "weights of the policy's output times 0.01", change_network=scale_policy
-    ),
-    "orthogonal": Variant("heads initialised orthogonally", change_network=orthogonal),
-    "forget-gates": Variant("bias of the forget gates 1", change_network=open_forget_gates),
-    "raw-observations": Variant(
-        "observations as they are", config={"normalize_observations": False}
-    ),
-    "raw-rewards": Variant("rewards as they are", config={"normalize_rewards": False}),
-    "four-minibatches": Variant("4 minibatches of rows, 5 epochs", config=FOUR),
+    "linear-heads": Variant(policy={"head_dims": ()}),
+    "tanh": Variant(change_network=tanh_pytorch_heads),
+    "small-policy": Variant(change_network=scale_policy),
+    "orthogonal": Variant(change_network=orthogonal),
+    "forget-gates": Variant(change_network=open_forget_gates),
+    "raw-observations": Variant(config={"normalize_observations": False}),
+    "raw-rewards": Variant(config={"normalize_rewards": False}),
+    "four-minibatches": Variant(config=FOUR),
     "rollout-advantages": Variant(
-        "the same, advantages normalised over the rollout",
         config=FOUR,
         change_trainer=use_rollout_advantages,
     ),
-    "by-step": Variant("rows of 1 step: no gradient through time", config={"sequence_length": 1}),
+    "by-step": Variant(config={"sequence_length": 1}),
     "zero-states": Variant(
-        "rows begin from zeros",
         config={"consistency_tolerance": 1e9},  # training does not see what the rollout saw
         bundle=ZeroStates,
     ),
-    "ten-epochs": Variant("10 epochs", config={"epochs": 10}),
-    "adam-epsilon": Variant("Adam's epsilon 1e-8", change_trainer=use_adam_epsilon),
-    "gradient-norm": Variant("norm of the gradient up to 5", config={"max_grad_norm": 5.0}),
-    "gamma": Variant("gamma 0.99, lambda 0.95", config={"gamma": 0.99, "gae_lambda": 0.95}),
-    DEFAULTS: Variant(
-        "defaults of `tamiyo-rl train`: 2 minibatches, 10 epochs, the policy's output times 0.01",
+    "ten-epochs": Variant(config={"epochs": 10}),
+    "adam-epsilon": Variant(change_trainer=use_adam_epsilon),
+    "gradient-norm": Variant(config={"max_grad_norm": 5.0}),
+    "gamma": Variant(config={"gamma": 0.99, "gae_lambda": 0.95}),
+    "defaults": Variant(
         config={"num_minibatches": 2, "epochs": 10},
         change_network=keep_network,
     ),

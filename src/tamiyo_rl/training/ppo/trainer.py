@@ -58,7 +58,13 @@ class RecurrentPPO:
         ```
 
         ```text
+        256 True
+        512 True
+        768 True
         1024 True
+        1280 True
+        1536 True
+        1792 True
         2048 True
         ```
     """

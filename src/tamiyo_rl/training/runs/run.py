@@ -118,7 +118,13 @@ def open_run(
         ```
 
         ```text
+        256
+        512
+        768
         1024
+        1280
+        1536
+        1792
         2048
         runs/mine/policy.pt
         ```
