@@ -32,6 +32,11 @@ CHOSEN = torch.zeros(4, dtype=torch.long)
 Cases = list[tuple[Any, str]]
 
 
+class Raises(nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no rows")
+
+
 class Sign(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features > 0
@@ -65,10 +70,10 @@ SETTINGS: Cases = [
         "encoder: expected a module that maps [N, 4] to [N, E], got [2, 2, 2] for [2, 4].",
     ),
     (
-        {"encoder": nn.Linear(5, 8)},
+        {"encoder": Raises()},
         (
-            "encoder: expected a module that maps [N, 4] to [N, E], got RuntimeError: mat1 and "
-            "mat2 shapes cannot be multiplied (2x4 and 5x8) for [2, 4]."
+            "encoder: expected a module that maps [N, 4] to [N, E], got RuntimeError: no rows for "
+            "[2, 4]."
         ),
     ),
     (
