@@ -214,7 +214,7 @@ def _tolerance(given: float | None, *compared: torch.Tensor) -> float:
 
 
 def _rounding(tensor: torch.Tensor) -> float:
-    """Return what rounding may change: on CUDA, recurrent layers may compute float32 in TF32."""
+    """Return how much rounding may change; on CUDA, recurrent layers may use TF32 for float32."""
     if tensor.dtype == torch.float64:
         return 1e-8
     if tensor.dtype == torch.float32:

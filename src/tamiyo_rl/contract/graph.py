@@ -1,4 +1,4 @@
-"""The autograd graph behind a tensor: the leaves it names, and whether it can hide other leaves."""
+"""The autograd graph behind a tensor: the leaves it shows, and whether others can hide in it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def shares_storage(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def storage_of(tensor: torch.Tensor) -> object:
-    """Return the storage, or a tensor without storage (sparse, opaque, vmapped, lazy) itself."""
+    """Return the storage; for a tensor without one (sparse, opaque, vmapped, lazy), the tensor."""
     try:
         return tensor.untyped_storage()
     except (NotImplementedError, RuntimeError, ValueError):

@@ -276,7 +276,7 @@ def guard_training_inputs(
 
 
 class _GuardedObject(functools.partial[R]):
-    """The guard of a callable that has a state: a copy guards the copy of that callable."""
+    """The guard of a callable object; a copy of it guards a copy of that object."""
 
     guard: Callable[..., Callable[..., Any]]
     method: Callable[..., Any]
@@ -415,7 +415,7 @@ def _owned_parameters(
 def _trained(
     owned: Iterable[tuple[str, dict[str, torch.Tensor]]],
 ) -> dict[str, torch.Tensor]:
-    """Join the parameters of the owners that have one to train."""
+    """Join the parameters of those owners that have at least one to train."""
     trained = [(path, named) for path, named in owned if _any_requires_grad(named.items())]
     if len(trained) == 1:
         return trained[0][1]

@@ -86,7 +86,7 @@ def leaves(values: Iterable[object]) -> Iterator[Any]:
 
 
 def only_atoms(values: Collection[object]) -> bool:
-    """Tell whether `values` are many and hold no tensor, much faster than by a look at each."""
+    """Tell whether `values` are many and hold no tensor; much faster than a look at each value."""
     return len(values) > _FEW and ATOMS.issuperset(map(type, values))
 
 
@@ -94,9 +94,9 @@ def replace_tensors(
     value: Any,
     replace: Callable[[torch.Tensor], torch.Tensor],
 ) -> Any:
-    """Return `value` with each tensor passed through `replace`; what does not change is kept.
+    """Return `value` with `replace(tensor)` for each tensor; parts that do not change are kept.
 
-    A value that stands at two places has the same replacement at both.
+    A value that appears in two places gets the same replacement in both.
 
     Examples:
         ```python

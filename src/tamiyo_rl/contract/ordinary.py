@@ -12,7 +12,7 @@ from tamiyo_rl.contract.nesting import HasParameters, is_tensor, leaves
 
 
 def all_ordinary(values: Iterable[object]) -> bool:
-    """Tell whether no tensor in any nesting of `values` is or was an inference tensor.
+    """Tell whether every tensor in any nesting of `values` is ordinary, and always was.
 
     Of a module, only the parameters that require grad count.
 

@@ -47,7 +47,7 @@ def mark_origin(returned: T, method: str) -> T:
 
 
 def mark_tensors(method: str, *tensors: torch.Tensor) -> None:
-    """Write `method` on tensors, as `mark_origin` does on any nesting of them.
+    """Write `method` on each tensor; `mark_origin` does so for nested ones.
 
     Args:
         method: The method's name.

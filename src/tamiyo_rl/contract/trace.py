@@ -37,7 +37,7 @@ _MOST_ARGUMENTS = 8  # that a note tells
 
 @dataclass(frozen=True)
 class _Travel:
-    """The making of a tensor and the views since, as text only, so that nothing is kept alive."""
+    """Where a tensor was made and the views taken since, as text, so that nothing is kept alive."""
 
     made: str
     first: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class _Travel:
     between: int = 0
 
     def then(self, step: str) -> _Travel:
-        """Return this travel with one more view; of many, the middle ones are only counted."""
+        """Return this travel with one more view; of many, only count the middle ones."""
         if len(self.first) < _VIEWS_AT_EACH_END:
             return replace(self, first=(*self.first, step))
         last = (*self.last, step)
@@ -206,7 +206,7 @@ def _caller() -> str:
 
 
 def _users_frame() -> FrameType:
-    """Return the innermost frame of no library, or else the innermost that is not PyTorch's."""
+    """Return the innermost frame outside every library, or else the innermost outside PyTorch."""
     frames = [f for f in _stack() if _package(f) not in _PACKAGES] or list(_stack())
     return next((f for f in frames if not _is_of_library(f)), frames[0])
 

@@ -68,7 +68,7 @@ class Cells(nn.Module):
 
 
 class Policy(nn.Module):
-    """Somebody's recurrent actor-critic: no part of this package but the guard can help it.
+    """A recurrent actor-critic as a user writes it; of this package, only the guard helps it.
 
     Args:
         core: `lstm`, `deep` (two layers), `gru`, `rnn`, `cells` or `hand`.
@@ -110,7 +110,7 @@ class Policy(nn.Module):
     def decide(
         self, latents: torch.Tensor, state: State
     ) -> tuple[torch.Tensor, torch.Tensor, State]:
-        """Go on from what the encoder gave."""
+        """Run the LSTM and the heads on the output of the encoder."""
         if isinstance(self.core, nn.GRU | nn.RNN):
             outputs, h = self.core(latents, state[0])
             state = h, state[1]
