@@ -18,7 +18,6 @@ from benchmarks.ablation.training import train
 from benchmarks.machine import describe_machine
 from tamiyo_rl.training.storage.files import replace_file
 
-SEEDS = range(5)
 METHODS = tuple(LABELS)
 Key = tuple[str, str, int]
 
@@ -29,11 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--variants", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; default: 1")
+    parser.add_argument("--seeds", type=int, default=5, help="of each training; default: 5")
     chosen = parser.parse_args(arguments)
     record: dict[str, Any] = {"environment": describe_machine(), "runs": []}
     if RECORD.exists():
         record = json.loads(RECORD.read_text("utf-8"))
-    runs = missing(record["runs"], chosen.tasks, chosen.variants)
+    runs = missing(record["runs"], chosen.tasks, chosen.variants, chosen.seeds)
     for run in train_all(list(runs), chosen.jobs):
         record["runs"] = sorted([*record["runs"], run], key=place)
         replace_file(RECORD, dump(record).encode())
@@ -48,10 +48,11 @@ def missing(
     runs: Iterable[dict[str, Any]],
     tasks: Sequence[str] = TASKS,
     methods: Sequence[str] = METHODS,
+    seeds: int = 5,
 ) -> Iterator[Key]:
     """Yield the runs that the record does not hold: each method once before any a second time."""
     done = {(run["task"], run["variant"], run["seed"]) for run in runs}
-    every = ((task, method, seed) for seed in SEEDS for task in tasks for method in methods)
+    every = ((task, method, seed) for seed in range(seeds) for task in tasks for method in methods)
     yield from (key for key in every if key not in done)
 
 

@@ -38,14 +38,28 @@ def tanh_heads(network: Network) -> None:
                 setattr(head, name, nn.Tanh())
 
 
-def pytorch_heads(network: Network) -> None:
+def as_pytorch(network: Network) -> None:
+    """Initialise the network as `nn.LSTM` and `nn.Linear` do by themselves."""
+    reset_heads(network)
+    add_to_forget_gates(network, -1.0)
+
+
+def reset_heads(network: Network) -> None:
     """Initialise the heads as `nn.Linear` does by itself."""
     for layer in _linear_layers(network):
         layer.reset_parameters()
 
 
+def add_to_forget_gates(network: Network, bias: float) -> None:
+    """Add to the bias of each forget gate."""
+    with torch.no_grad():
+        for core in network.cores:
+            core.get_parameter("bias_ih_l0")[core.hidden_size : 2 * core.hidden_size] += bias
+
+
 def orthogonal(network: Network) -> None:
     """Initialise the heads orthogonally, as `ortho_init=True` of sb3-contrib."""
+    add_to_forget_gates(network, -1.0)
     for layer in _linear_layers(network):
         nn.init.orthogonal_(layer.weight, 2**0.5)
         nn.init.zeros_(layer.bias)
@@ -55,19 +69,11 @@ def orthogonal(network: Network) -> None:
 
 def scale_policy(network: Network) -> None:
     """Begin with an almost uniform policy, as the package does."""
-    pytorch_heads(network)
+    as_pytorch(network)
     output = last_layer(network.policy_head)
     with torch.no_grad():
         output.weight.mul_(0.01)
     nn.init.zeros_(output.bias)
-
-
-def open_forget_gates(network: Network) -> None:
-    """Give each forget gate a bias of 1."""
-    pytorch_heads(network)
-    with torch.no_grad():
-        for core in network.cores:
-            core.get_parameter("bias_ih_l0")[core.hidden_size : 2 * core.hidden_size] += 1.0
 
 
 def _linear_layers(network: Network) -> list[nn.Linear]:
@@ -109,9 +115,10 @@ class RolloutAdvantages(PPOUpdater):
 def use_rollout_advantages(trainer: RecurrentPPO) -> None:
     """Give a trainer an updater of this kind."""
     trainer.updater = RolloutAdvantages(trainer.bundle, trainer.config)
+    use_peer_epsilon(trainer)
 
 
-def use_adam_epsilon(trainer: RecurrentPPO) -> None:
-    """Give Adam the epsilon that PyTorch gives it."""
+def use_peer_epsilon(trainer: RecurrentPPO) -> None:
+    """Give Adam the epsilon of sb3-contrib."""
     for group in trainer.updater.optimizer.param_groups:
-        group["eps"] = 1e-8
+        group["eps"] = 1e-5

@@ -61,8 +61,7 @@ def train_ours(task: Task, variant: Variant, seed: int) -> Iterator[Point]:
     variant.change_network(cast("Network", bundle.network))
     settings = {**CONFIG, **variant.config}
     trainer = RecurrentPPO(envs, bundle, PPOConfig(seed=seed, total_steps=task.limit, **settings))
-    if variant.change_trainer is not None:
-        variant.change_trainer(trainer)
+    variant.change_trainer(trainer)
     for report in trainer.train():
         full = len(envs.return_queue) == WINDOW
         yield report.steps, float(np.mean(envs.return_queue)) if full else -np.inf

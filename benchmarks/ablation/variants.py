@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from benchmarks.ablation.changes import (
     Network,
     ZeroStates,
+    as_pytorch,
     detach_critic,
-    open_forget_gates,
     orthogonal,
-    pytorch_heads,
+    reset_heads,
     scale_policy,
     tanh_heads,
-    use_adam_epsilon,
+    use_peer_epsilon,
     use_rollout_advantages,
 )
 from tamiyo_rl import LSTMPolicyBundle
@@ -49,23 +49,23 @@ class Variant(NamedTuple):
     config: Mapping[str, Any] = {}
     policy: Mapping[str, Any] = {}
     bundle: type[LSTMPolicyBundle] = LSTMPolicyBundle
-    change_network: Callable[[Network], None] = pytorch_heads
-    change_trainer: Callable[[RecurrentPPO], None] | None = None
+    change_network: Callable[[Network], None] = as_pytorch
+    change_trainer: Callable[[RecurrentPPO], None] = use_peer_epsilon
 
 
-def keep_network(_: Network) -> None:
-    """Leave the network as the package initialises it."""
+def keep(_: object) -> None:
+    """Leave the network or the trainer as the package makes it."""
 
 
-def detached_pytorch_heads(network: Network) -> None:
-    """Initialise the heads as the base does, and detach the critic."""
-    pytorch_heads(network)
+def detached_from_critic(network: Network) -> None:
+    """Initialise as the base does, and detach the critic."""
+    as_pytorch(network)
     detach_critic(network)
 
 
-def tanh_pytorch_heads(network: Network) -> None:
-    """Initialise the heads as the base does, with tanh."""
-    pytorch_heads(network)
+def with_tanh(network: Network) -> None:
+    """Initialise as the base does, with tanh."""
+    as_pytorch(network)
     tanh_heads(network)
 
 
@@ -74,13 +74,13 @@ VARIANTS: Mapping[str, Variant] = {
     "shared": Variant(policy={"critic": "shared"}),
     "shared-detached": Variant(
         policy={"critic": "shared"},
-        change_network=detached_pytorch_heads,
+        change_network=detached_from_critic,
     ),
     "linear-heads": Variant(policy={"head_dims": ()}),
-    "tanh": Variant(change_network=tanh_pytorch_heads),
+    "tanh": Variant(change_network=with_tanh),
     "small-policy": Variant(change_network=scale_policy),
     "orthogonal": Variant(change_network=orthogonal),
-    "forget-gates": Variant(change_network=open_forget_gates),
+    "forget-gates": Variant(change_network=reset_heads),
     "raw-observations": Variant(config={"normalize_observations": False}),
     "raw-rewards": Variant(config={"normalize_rewards": False}),
     "four-minibatches": Variant(config=FOUR),
@@ -94,11 +94,8 @@ VARIANTS: Mapping[str, Variant] = {
         bundle=ZeroStates,
     ),
     "ten-epochs": Variant(config={"epochs": 10}),
-    "adam-epsilon": Variant(change_trainer=use_adam_epsilon),
+    "adam-epsilon": Variant(change_trainer=keep),
     "gradient-norm": Variant(config={"max_grad_norm": 5.0}),
     "gamma": Variant(config={"gamma": 0.99, "gae_lambda": 0.95}),
-    "defaults": Variant(
-        config={"num_minibatches": 2, "epochs": 10},
-        change_network=keep_network,
-    ),
+    "defaults": Variant(config=FOUR, change_network=keep, change_trainer=keep),
 }

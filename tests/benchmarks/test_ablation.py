@@ -41,7 +41,7 @@ def test_the_summary_is_that_of_the_runs() -> None:
                 if (run["task"], run["variant"]) == (task, name)
             ]
             middle, low, high = found["summary"][task][name]
-            assert len(steps) == 5
+            assert len(steps) == (10 if name in {"base", "defaults", PEER} else 5)
             assert min(steps) <= low <= middle == median(steps) <= high <= max(steps)
 
 
@@ -57,6 +57,5 @@ def test_each_variant_trains(name: str) -> None:
     variant.change_network(cast("Network", bundle.network))
     settings = {"num_steps": 8, "sequence_length": 8, "num_minibatches": 1, **variant.config}
     trainer = RecurrentPPO(envs, bundle, PPOConfig(**settings | {"total_steps": 1024, "epochs": 1}))
-    if variant.change_trainer is not None:
-        variant.change_trainer(trainer)
+    variant.change_trainer(trainer)
     assert next(trainer.train()).steps

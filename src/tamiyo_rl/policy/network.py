@@ -177,7 +177,9 @@ class FactoredRecurrentActorCritic(nn.Module):
             require_finite_encoding(encoded)
 
     def _initialise(self) -> None:
-        """Start from an almost uniform policy, as PPO implementations do."""
+        """Start from open forget gates and an almost uniform policy."""
+        for core in self.cores:
+            open_forget_gates(core)
         policy = last_layer(self.policy_head)
         with torch.no_grad():
             policy.weight.mul_(0.01)
@@ -191,6 +193,18 @@ def make_head(inputs: int, hidden_dims: Sequence[int], outputs: int) -> nn.Seque
     hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
     output = nn.Linear(sizes[-1], outputs)
     return nn.Sequential(*hidden, output) if hidden else output
+
+
+def open_forget_gates(core: EpisodicLSTM) -> None:
+    """Add 1 to the bias of each forget gate, so that the state lasts from the first step.
+
+    From Gers et al. 2000, "Learning to Forget", and Jozefowicz et al. 2015, "An Empirical
+    Exploration of Recurrent Network Architectures", section 4.
+    """
+    forget = slice(core.hidden_size, 2 * core.hidden_size)
+    with torch.no_grad():
+        for layer in range(core.num_layers):
+            core.get_parameter(f"bias_ih_l{layer}")[forget] += 1.0
 
 
 def last_layer(head: nn.Sequential | nn.Linear) -> nn.Linear:

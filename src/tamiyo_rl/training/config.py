@@ -65,8 +65,8 @@ class PPOConfig:
     total_steps: int = 80_000
     num_steps: int = 32
     sequence_length: int = 32
-    num_minibatches: int = 2
-    epochs: int = 10
+    num_minibatches: int = 4
+    epochs: int = 5
     gamma: float = 0.98
     gae_lambda: float = 0.8
     learning_rate: float = 1e-3

@@ -54,9 +54,7 @@ class PPOUpdater:
     def __init__(self, bundle: PolicyBundle, config: PPOConfig) -> None:
         self.bundle = bundle
         self.config = config
-        self.optimizer = torch.optim.Adam(
-            bundle.parameters(), lr=config.learning_rate, eps=1e-5, fused=True
-        )
+        self.optimizer = torch.optim.Adam(bundle.parameters(), lr=config.learning_rate, fused=True)
         self._norms = GradientNorms(bundle)
         self._audited = False
 
