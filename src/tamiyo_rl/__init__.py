@@ -12,6 +12,7 @@ from tamiyo_rl.contract import (
     find_inference_tensors,
     guard_training_inputs,
     trace_crossings,
+    watch_training,
 )
 from tamiyo_rl.policy import (
     ActionResult,
@@ -44,4 +45,5 @@ __all__ = [
     "find_inference_tensors",
     "guard_training_inputs",
     "trace_crossings",
+    "watch_training",
 ]

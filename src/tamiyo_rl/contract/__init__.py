@@ -15,12 +15,15 @@ from tamiyo_rl.contract.guard import (
 )
 from tamiyo_rl.contract.origin import mark_origin, origin_of
 from tamiyo_rl.contract.trace import trace_crossings
+from tamiyo_rl.contract.watch import Watch, WatchReport, watch_training
 
 __all__ = [
     "ContractError",
     "GradientReport",
     "InferenceTensorWarning",
     "MissingHiddenWarning",
+    "Watch",
+    "WatchReport",
     "audit_backward",
     "audit_gradients",
     "check_consistency",
@@ -30,4 +33,5 @@ __all__ = [
     "mark_origin",
     "origin_of",
     "trace_crossings",
+    "watch_training",
 ]

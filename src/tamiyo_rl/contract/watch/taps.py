@@ -1,0 +1,99 @@
+"""Taps into PyTorch: what calls the watches at each `backward()` and optimizer step.
+
+PyTorch has global hooks for the steps of its optimizers. It has none for `backward()`, so
+`torch.autograd.backward`, which `Tensor.backward` calls, is wrapped while a watch runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.hooks import RemovableHandle
+
+from tamiyo_rl.contract.watch.summands import Additions, Operand
+
+
+class Observer(Protocol):
+    """What is told of a training."""
+
+    @property
+    def needs_operands(self) -> bool:
+        """Whether the operands of additions are still of use."""
+
+    def before_backward(
+        self, roots: tuple[torch.Tensor, ...], operands: Mapping[Any, Operand]
+    ) -> None:
+        """See the roots of a graph that is about to be differentiated."""
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """See an optimizer that has taken a step."""
+
+
+class Taps:
+    """The observers of this process, and the wrappers that tell them."""
+
+    def __init__(self) -> None:
+        self._observers: list[Observer] = []
+        self._additions = Additions()
+        self._lock = threading.RLock()
+        self._backward: Callable[..., None] = torch.autograd.backward
+        self._handle: RemovableHandle | None = None
+
+    def add(self, observer: Observer) -> None:
+        """Begin to tell an observer."""
+        with self._lock:
+            if not self._observers:
+                self._open()
+            self._observers.append(observer)
+            self._additions.open()
+
+    def remove(self, observer: Observer) -> None:
+        """Tell an observer no more; after the last one, PyTorch is as it was."""
+        with self._lock:
+            self._observers.remove(observer)
+            if not self._observers:
+                self._close()
+
+    def _open(self) -> None:
+        self._backward = torch.autograd.backward
+        torch.autograd.backward = self._telling(self._backward)
+        self._handle = register_optimizer_step_post_hook(self._after_step)
+
+    def _close(self) -> None:
+        torch.autograd.backward = self._backward
+        self._additions.close()
+        if self._handle is not None:
+            self._handle.remove()
+
+    def _telling(self, original: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(original)
+        def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
+            several = tensors if isinstance(tensors, list | tuple) else (tensors,)
+            roots = tuple(root for root in several if isinstance(root, torch.Tensor))
+            self._tell(lambda observer: observer.before_backward(roots, self._additions.operands))
+            self._additions.operands.clear()
+            original(tensors, *args, **kwargs)
+
+        return backward
+
+    def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
+        self._tell(lambda observer: observer.after_step(optimizer))
+        if not any(observer.needs_operands for observer in self._observers):
+            self._additions.close()
+
+    def _tell(self, tell: Callable[[Observer], None]) -> None:
+        for observer in tuple(self._observers):
+            with suppress(Exception):  # a watch must not end a training
+                tell(observer)
+
+
+_TAPS = Taps()
+add_observer = _TAPS.add
+remove_observer = _TAPS.remove
