@@ -64,6 +64,18 @@ RULES: Mapping[str, Rule] = {
             "call backward() on the loss before step()",
         ),
         Rule(
+            "unused-gradients",
+            "broken",
+            "gradients that were cleared before any optimizer took a step",
+            "call step() of the optimizer after backward(), and update() of the same scaler",
+        ),
+        Rule(
+            "kept-gradients",
+            "broken",
+            "optimizer steps whose gradients still held those of the step before",
+            "call zero_grad() once for each step",
+        ),
+        Rule(
             "nothing-moved",
             "broken",
             "optimizer steps that left every parameter as it was",

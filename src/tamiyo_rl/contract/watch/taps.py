@@ -32,6 +32,9 @@ class Observer(Protocol):
     ) -> None:
         """See the roots of a graph that is about to be differentiated."""
 
+    def after_backward(self) -> None:
+        """See that the gradients are there."""
+
     def after_step(self, optimizer: Optimizer) -> None:
         """See an optimizer that has taken a step."""
 
@@ -80,6 +83,7 @@ class Taps:
             self._tell(lambda observer: observer.before_backward(roots, self._additions.operands))
             self._additions.operands.clear()
             original(tensors, *args, **kwargs)
+            self._tell(lambda observer: observer.after_backward())
 
         return backward
 

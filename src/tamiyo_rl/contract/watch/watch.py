@@ -13,8 +13,14 @@ from torch.optim import Optimizer
 from tamiyo_rl.checks import describe
 from tamiyo_rl.contract.consistency import check_consistency
 from tamiyo_rl.contract.guard import ContractError
-from tamiyo_rl.contract.nesting import HasParameters, has_parameters, walk_tensors
-from tamiyo_rl.contract.ordinary import is_trackable
+from tamiyo_rl.contract.nesting import (
+    HasParameters,
+    has_parameters,
+    walk_leaves,
+    walk_tensors,
+)
+from tamiyo_rl.contract.ordinary import is_trackable, parameters_of
+from tamiyo_rl.contract.watch.clearing import Clearing
 from tamiyo_rl.contract.watch.gradients import Gradients, checksum, living_optimizers, names_held
 from tamiyo_rl.contract.watch.report import Finding, WatchReport
 from tamiyo_rl.contract.watch.summands import JUDGED_STEPS, ConstantTerms, Operand
@@ -89,7 +95,7 @@ class Watch:
         self._parameters = {
             prefix + name: parameter
             for prefix, module in modules.items()
-            for name, parameter in module.named_parameters()
+            for name, parameter in (*module.named_parameters(), *_hidden_parameters(module))
             if parameter.requires_grad
         }
         if not self._parameters:
@@ -99,6 +105,7 @@ class Watch:
             )
         self._gradients = Gradients(self._parameters)
         self._terms = ConstantTerms()
+        self._clearing = Clearing(self._parameters)
         self._backwards = 0
         self._inference_steps = 0
         self._inconsistent: list[str] = []
@@ -157,6 +164,7 @@ class Watch:
         self._modules = {}
         self._parameters = {}
         self._gradients = Gradients({})
+        self._clearing = Clearing({})
 
     @property
     def needs_operands(self) -> bool:
@@ -169,12 +177,20 @@ class Watch:
         """See the roots of a graph that is about to be differentiated."""
         self._backwards += 1
         if self.needs_operands:
+            self._clearing.before_backward()
             for root in roots:
                 self._terms.see(root, operands)
+
+    def after_backward(self) -> None:
+        """See that the gradients are there."""
+        if self.needs_operands:
+            self._clearing.after_backward()
 
     def after_step(self, optimizer: Optimizer) -> None:
         """See an optimizer that has taken a step."""
         self._inference_steps += torch.is_inference_mode_enabled()
+        if self.needs_operands and self._clearing.is_held_by(optimizer):
+            self._clearing.after_step()
         self._gradients.see(optimizer)
 
     def _make_report(self) -> WatchReport:
@@ -191,17 +207,26 @@ class Watch:
         yield "inference-buffer", list(_inference_attributes(self._modules))
         yield "inference-step", [f"{self._inference_steps} steps"] * bool(self._inference_steps)
         if not seen.steps:
-            yield "no-step", ["no step"]
+            yield from self._without_steps()
         elif not seen.given and not self._backwards:
             yield "no-backward", [f"{seen.steps} steps"]
         else:
             yield from self._findings_of_gradients()
+
+    def _without_steps(self) -> Iterator[tuple[str, list[str]]]:
+        still = all(before == checksum(self._parameters[n]) for n, before in self._before.items())
+        unused = self._clearing.unused
+        is_broken = still and unused >= ENOUGH_STEPS - 1  # the last gradient is not cleared yet
+        yield ("unused-gradients", [f"{unused} times"]) if is_broken else ("no-step", ["no step"])
 
     def _findings_of_gradients(self) -> Iterator[tuple[str, list[str]]]:
         seen = self._gradients
         yield "no-gradient", [n for n in self._parameters if n in seen.stepped - seen.given]
         yield "constant-term", self._terms.changing()
         yield "fixed-term", self._terms.fixed()
+        kept = self._clearing.kept
+        is_broken = kept >= ENOUGH_STEPS - 1 and kept >= self._clearing.steps - 1
+        yield "kept-gradients", [f"{kept} steps"] * is_broken
         others = [name for name in self._parameters if name not in seen.stepped]
         yield from self._unheld(others)
         if seen.steps >= ENOUGH_STEPS:
@@ -245,16 +270,30 @@ def _named_modules(modules: object) -> dict[str, HasParameters]:
     return {f"[{number}].": module for number, module in enumerate(several)}
 
 
+def _hidden_parameters(owner: HasParameters) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the parameters of modules in lists and dicts, which no module registers."""
+    registered = {id(parameter) for _, parameter in owner.named_parameters()}
+    for place, value in _attributes(owner):
+        if isinstance(value, list | tuple | dict):
+            for path, inner in walk_leaves(value, place):
+                named = parameters_of(inner) if has_parameters(inner) else None
+                for name, parameter in (named or {}).items():
+                    if id(parameter) not in registered:
+                        yield f"{path}.{name}", parameter
+
+
+def _attributes(owner: HasParameters) -> Iterator[tuple[str, object]]:
+    """Yield the attributes and buffers of each module, by path."""
+    inner = owner.named_modules() if isinstance(owner, nn.Module) else ()
+    for path, module in inner:
+        for name, value in {**module._buffers, **vars(module)}.items():
+            if not name.startswith(("_parameters", "_buffers", "_modules")):
+                yield ".".join(filter(None, (path, name))), value
+
+
 def _inference_attributes(modules: Mapping[str, HasParameters]) -> Iterator[str]:
     """Name the buffers and attributes of modules that hold inference tensors."""
     for prefix, owner in modules.items():
-        inner = owner.named_modules() if isinstance(owner, nn.Module) else ()
-        for path, module in inner:
-            for name, value in {**module._buffers, **vars(module)}.items():
-                if not name.startswith(("_parameters", "_buffers", "_modules")):
-                    place = ".".join(filter(None, (path, name)))
-                    yield from (
-                        prefix + found
-                        for found, tensor in walk_tensors(value, place)
-                        if tensor.is_inference()
-                    )
+        for place, value in _attributes(owner):
+            found = walk_tensors(value, prefix + place)
+            yield from (path for path, tensor in found if tensor.is_inference())
