@@ -56,6 +56,15 @@ class Training:
         self.optimizer.step()
 
 
+Builder = Callable[[], Training]
+
+
+def train(training: Training) -> None:
+    """Train as everybody does, with no tool."""
+    for batch in training.batches:
+        training.apply(training.losses(batch).total())
+
+
 class Build(Protocol):
     """Builds a training."""
 
