@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -14,12 +14,21 @@ Numbers = Mapping[str, torch.Tensor]
 OWN = "none: own"
 
 
-class Losses(NamedTuple):
-    """The terms of a loss, as they are summed, and what PPO compares before its first update."""
+@dataclass(frozen=True)
+class Losses:
+    """What a forward pass gives.
+
+    Attributes:
+        terms: The terms of the loss, as they are summed.
+        new: What a policy computes now.
+        old: The same, as the rollout stored it.
+        mask: Which steps count.
+        first: Whether the parameters are still those of the rollout.
+    """
 
     terms: Mapping[str, torch.Tensor | float]
-    new: Numbers = {}
-    old: Numbers = {}
+    new: Numbers = field(default_factory=dict)
+    old: Numbers = field(default_factory=dict)
     mask: torch.Tensor | None = None
     first: bool = False
 

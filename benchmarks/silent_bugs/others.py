@@ -32,7 +32,7 @@ class Objective(nn.Module):
 
 
 def torch_audit(build: Builder) -> Iterator[str]:
-    """Patch the module and the optimizer, and audit every step."""
+    """Patch the module and the optimizer, and audit every step; hints at speed do not count."""
     package: Any = import_module("torch_audit")
     training = build()
     objective = Objective(training)
@@ -42,7 +42,8 @@ def torch_audit(build: Builder) -> Iterator[str]:
     result = auditor.finish()
     auditor.unpatch()
     for finding in result.findings:
-        if finding.severity >= package.Severity.WARN:
+        is_hint = result.rules[finding.rule_id].category == "Performance"
+        if finding.severity >= package.Severity.WARN and not is_hint:
             yield f"{finding.rule_id}: {finding.message}"
 
 

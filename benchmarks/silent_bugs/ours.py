@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -53,19 +52,15 @@ def consistency(build: Builder) -> Iterator[str]:
     for batch in training.batches:
         losses = training.losses(batch)
         if losses.first:
-            yield from _refusal(lambda ready=losses: _compare(ready))
+            yield from _refused(losses)
         training.apply(losses.total())
 
 
-def _compare(losses: Losses) -> None:
-    check_consistency(losses.new, losses.old, mask=losses.mask)
-    log_prob = losses.new["log_prob"]
-    check_ratio((log_prob - losses.old["log_prob"]).exp(), log_prob, mask=losses.mask)
-
-
-def _refusal(check: Callable[[], None]) -> Iterator[str]:
+def _refused(losses: Losses) -> Iterator[str]:
+    log_prob, old_log_prob = losses.new["log_prob"], losses.old["log_prob"]
     try:
-        check()
+        check_consistency(losses.new, losses.old, mask=losses.mask)
+        check_ratio((log_prob - old_log_prob).exp(), log_prob, mask=losses.mask)
     except ContractError as error:
         yield str(error)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import tamiyo_rl
-from benchmarks.silent_bugs import ours, others
+from benchmarks.silent_bugs import others, ours
 from benchmarks.silent_bugs.case import Builder, Case, train
 
 Tool = Callable[[Builder], Iterable[str]]
@@ -29,6 +29,7 @@ OTHERS: Mapping[str, Tool] = {
 }
 TOOLS = {**OURS, **OTHERS}
 ROOT = str(Path(__file__).parents[2]) + "/"
+MOST = 4  # findings of a tool that the record keeps
 ENDS = {"mistake": True, "mended": False}
 
 
@@ -78,7 +79,7 @@ def tool_says(case: Case, tool: str, *, mistake: bool) -> list[str]:
         except RuntimeError as error:  # PyTorch's, which ends the training
             if not pytorch_says(case, mistake=mistake):
                 raise RuntimeError(f"{tool} stops {case.id}, which PyTorch does not") from error
-    return list(found)
+    return list(found)[:MOST]
 
 
 def _builder(case: Case, *, mistake: bool) -> Builder:
@@ -96,6 +97,11 @@ def noticed(said: Mapping[str, list[str]]) -> bool:
     return bool(set(said["mistake"]) - set(said["mended"]))
 
 
-def ours_notice(row: Mapping[str, Any]) -> bool:
-    """Tell whether any tool of this package notices the mistake."""
-    return any(noticed(row["tools"][tool]) for tool in OURS if tool in row["tools"])
+def notice(row: Mapping[str, Any], tools: Iterable[str] = OURS) -> list[str]:
+    """Return which of these tools notice the mistake of a case."""
+    return [tool for tool in tools if tool in row["tools"] and noticed(row["tools"][tool])]
+
+
+def alarm(row: Mapping[str, Any], tools: Iterable[str] = OURS) -> list[str]:
+    """Return which of these tools accuse the mended twin."""
+    return [tool for tool in tools if row["tools"].get(tool, {}).get("mended")]

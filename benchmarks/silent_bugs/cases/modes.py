@@ -18,13 +18,13 @@ def eval_left_on(*, mistake: bool) -> Training:
     """Train a classifier that is validated before each update."""
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Dropout(0.5), nn.Linear(16, 3))
 
-    def validate(batch: Batch) -> torch.Tensor:
+    def validate(batch: Batch) -> int:
         model.eval()
         with torch.no_grad():
-            accuracy = (model(batch["features"]).argmax(dim=1) == batch["labels"]).float().mean()
+            right = model(batch["features"]).argmax(dim=1) == batch["labels"]
         if not mistake:
             model.train()
-        return accuracy
+        return int(right.sum())
 
     def losses(batch: Batch) -> Losses:
         validate(batch)

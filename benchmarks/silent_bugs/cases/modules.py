@@ -83,7 +83,7 @@ def one_block_repeated(*, mistake: bool) -> Training:
 @case(
     "What unfreezes the encoder looks only at parameters that are not frozen.",
     "https://github.com/nttcslab/byol-a/issues/7",
-    missed="A frozen part is left in peace: nothing tells whether it was meant to be trained again.",
+    missed="A frozen part is left in peace: nothing tells whether it was meant to train again.",
 )
 def still_frozen(*, mistake: bool) -> Training:
     """Train a network whose encoder was frozen in the phase before."""
@@ -91,7 +91,7 @@ def still_frozen(*, mistake: bool) -> Training:
     model[0].requires_grad_(requires_grad=False)
     for parameter in model[0].parameters():
         if parameter.requires_grad or not mistake:
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad = True
     optimizer = torch.optim.Adam(model.parameters())
     return Training(model, optimizer, labelled(), lambda batch: classify(model, batch))
 
@@ -137,8 +137,9 @@ def reentrant_checkpoint(*, mistake: bool) -> Training:
 )
 def dead_relu(*, mistake: bool) -> Training:
     """Train a network that mixes its layers by learned weights."""
-    model = nn.ModuleDict({"mix": nn.Linear(8, 8, bias=False), "output": nn.Linear(8, 3)})
-    nn.init.normal_(model["mix"].weight, std=0 if mistake else 0.02)
+    mix = nn.Linear(8, 8, bias=False)
+    nn.init.normal_(mix.weight, std=0 if mistake else 0.02)
+    model = nn.ModuleDict({"mix": mix, "output": nn.Linear(8, 3)})
 
     def losses(batch: Batch) -> Losses:
         features = batch["features"]

@@ -183,7 +183,12 @@ def attention_mask(*, mistake: bool) -> Training:
             tokens = tokens * mask.long()
             with torch.no_grad():
                 old = model(tokens, torch.ones_like(mask) if mistake else mask)
-            batch = {"tokens": tokens, "mask": mask, "log_prob": old, "advantage": torch.randn(6, 1)}
+            batch = {
+                "tokens": tokens,
+                "mask": mask,
+                "log_prob": old,
+                "advantage": torch.randn(6, 1),
+            }
             for epoch in range(EPOCHS):
                 yield {**batch, "first": torch.tensor(epoch == 0)}
 

@@ -69,14 +69,12 @@ def spectrogram_without_gradient(*, mistake: bool) -> Training:
     generator = network(outputs=32)
     speaker = nn.Linear(17, 4).requires_grad_(requires_grad=False)
 
-    def spectrogram(sound: torch.Tensor) -> torch.Tensor:
-        with torch.set_grad_enabled(not mistake):
-            return torch.fft.rfft(sound).abs()
-
     def losses(batch: Batch) -> Losses:
         sound = generator(batch["features"])
         target = batch["features"].repeat(1, 4)
-        voices = speaker(spectrogram(sound)), speaker(spectrogram(target))
+        with torch.set_grad_enabled(not mistake):
+            spectrogram = torch.fft.rfft(sound).abs()
+        voices = speaker(spectrogram), speaker(torch.fft.rfft(target).abs())
         return Losses(
             {
                 "sound": F.l1_loss(sound, target),
