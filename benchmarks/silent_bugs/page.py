@@ -13,6 +13,14 @@ from benchmarks.silent_bugs.running import OTHERS, OURS, alarm, notice
 
 RECORD = Path("benchmarks/silent_bugs/record.json")
 PAGE = Path("docs/explanation/silent-bugs.md")
+FAMILIES = {
+    "terms": "Terms of a loss",
+    "optimizers": "Optimizers",
+    "modules": "Modules",
+    "modes": "Modes that stay on",
+    "rollouts": "Rollouts",
+    "recurrent": "Memory",
+}
 CALLS = {
     "audit": "`audit_gradients` and `audit_backward`",
     "consistency": "`check_consistency` and `check_ratio`",
@@ -29,12 +37,13 @@ peace? {cases} mistakes were rebuilt as small trainings of a few updates, each b
 twin. {reported} of them stand in public reports, which the table links to; the others are our own.
 
 **{found} of {cases} are noticed, and {alarms} of the {cases} mended twins are accused.** PyTorch
-itself says something of {loud}.
+itself warns of or refuses {loud}.
 
 ## By tool
 
 A tool notices a mistake if it says something of it, within the updates of the case, that it does
-not say of the twin. An alarm is anything that it says of a twin.
+not say of the twin, whether or not that names the cause. An alarm is anything that it says of a
+twin.
 
 | tool | mistakes noticed | alarms on twins |
 |---|---|---|
@@ -46,11 +55,7 @@ only possible does not count: warnings of torchtest2, hints of torch-audit at sp
 show without a verdict. torchtest2 takes steps of its own, so it cannot see a mistake in what
 follows `backward()`.
 
-## By mistake
-
-| mistake | PyTorch says | tamiyo-rl | others |
-|---|---|---|---|
-{rows}
+{families}
 
 ## What is missed
 
@@ -79,7 +84,7 @@ def write_page(record: Mapping[str, Any], path: Path = PAGE) -> None:
         alarms=sum(bool(alarm(row)) for row in rows.values()),
         loud=sum(bool(row["pytorch"]["mistake"]) for row in rows.values()),
         tools="\n".join(_tools(rows.values())),
-        rows="\n".join(_row(case, rows[case.id]) for case in CASES),
+        families="\n\n".join(_family(title, name, rows) for name, title in FAMILIES.items()),
         missed="\n".join(_missed(case) for case in CASES if not notice(rows[case.id])),
         shared=next(case.sentence for case in CASES if "84911" in case.link),
         versions=_versions(record["environment"]),
@@ -97,6 +102,12 @@ def _tools(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         f"| {sum(bool(alarm(row, tools)) for row in listed)} |"
         for name, tools in groups.items()
     ]
+
+
+def _family(title: str, name: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    head = f"## {title}\n\n| mistake | PyTorch says | tamiyo-rl | others |\n|---|---|---|---|\n"
+    cases = (case for case in CASES if case.id.startswith(f"{name}."))
+    return head + "\n".join(_row(case, rows[case.id]) for case in cases)
 
 
 def _row(case: Case, row: Mapping[str, Any]) -> str:
