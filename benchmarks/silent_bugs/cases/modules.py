@@ -135,7 +135,7 @@ def reentrant_checkpoint(*, mistake: bool) -> Training:
     "The weights in front of a ReLU begin as 0 and have no bias, so that the ReLU is dead for "
     "ever.",
     "https://github.com/lucidrains/deep-cross-attention/issues/2",
-    missed="A gradient of 0 is shown without a verdict: a part that a batch does not use has one too.",
+    missed="A gradient of 0 is shown without a verdict: an unused part has one too.",
 )
 def dead_relu(*, mistake: bool) -> Training:
     """Train a network that mixes its layers by learned weights."""

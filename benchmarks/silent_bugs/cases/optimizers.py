@@ -105,7 +105,7 @@ def scheduler_in_place_of_optimizer(*, mistake: bool) -> Training:
 @case(
     "A norm of 0, meant to switch the clipping off, clips every gradient to 0.",
     "https://github.com/strands-labs/robots/pull/2028",
-    missed="A gradient of 0 is shown without a verdict: a part that a batch does not use has one too.",
+    missed="A gradient of 0 is shown without a verdict: an unused part has one too.",
 )
 def clipped_to_zero(*, mistake: bool) -> Training:
     """Train with a limit on the norm of the gradient."""
