@@ -10,7 +10,7 @@ TRAIN := $(VENV)/train
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test strict avx2 matrix lint format coverage bench curves popgym ablation figures verify docs serve site-test dist dist-test clean
+.PHONY: help install demo test strict avx2 matrix lint format coverage bench curves popgym ablation silent-bugs figures verify docs serve site-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,11 +80,16 @@ ablation: $(INSTALLED) ## Train the variants of the ablation that the record lac
 	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
 	$(BIN)/python -m benchmarks.ablation
 
+silent-bugs: $(INSTALLED) ## Run the silent mistakes under our tools and other packages, and write the page
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
+	$(BIN)/python -m benchmarks.silent_bugs
+
 figures: $(INSTALLED) ## Draw the figures of the site from the records
 	$(BIN)/python -m benchmarks.curves.figures
 	$(BIN)/python -m tools.curves
 	$(BIN)/python -m benchmarks.speed.figures
 	$(BIN)/python -m benchmarks.ablation.page
+	$(BIN)/python -m benchmarks.silent_bugs.page
 
 verify: $(INSTALLED) ## Run the catalogue of crossings here, and write the pages from the records
 	$(BIN)/tamiyo-rl verify

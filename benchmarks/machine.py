@@ -11,7 +11,17 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "gymnasium", "numpy", "sb3-contrib", "torchrl", "popgym")
+PACKAGES = (
+    "torch",
+    "gymnasium",
+    "numpy",
+    "sb3-contrib",
+    "torchrl",
+    "popgym",
+    "torch-audit",
+    "torchtest2",
+    "torchdiag",
+)
 
 
 def describe_machine() -> dict[str, Any]:

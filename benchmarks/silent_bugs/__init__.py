@@ -1,0 +1,1 @@
+"""What finds silent mistakes of training: thirty of them, each beside its mended twin."""
