@@ -66,7 +66,10 @@ follows `backward()`.
 We chose the mistakes, by kind, before a tool ran on them. Everything is small and runs on the
 CPU, in one process. Each mistake is rebuilt in PyTorch from its report and is not the code that
 was reported; the report of *ratio is always 1* is about TensorFlow, that of *one step early* about
-JAX. So this counts what is found of one list, and is no rate of detection for your code.
+JAX. Four abilities of the watch were written once the list was there, and four mistakes are found
+by them only: its rules *wasted-term*, *unused-gradients* and *kept-gradients*, and that it looks
+into plain lists. So this counts what is found of one list, and is no rate of detection for your
+code.
 [TrainCheck](https://arxiv.org/abs/2506.14813) (OSDI 2025) learns from correct runs what has to
 hold, and reports 18 of 20 real errors. Its list has faults of frameworks, compilers and several
 GPUs, which are not here. One error is on both lists: *{shared}*

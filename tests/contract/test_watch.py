@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from tamiyo_rl import ContractError, LSTMPolicyBundle, watch_training
 from tamiyo_rl.contract.watch import RULES, Watch
@@ -236,6 +237,7 @@ def test_updates_by_hand_are_right() -> None:
             both(model).backward()
             with torch.no_grad():
                 for parameter in model.parameters():
+                    assert parameter.grad is not None
                     parameter.sub_(parameter.grad, alpha=0.1)
     assert list(found(watch)) == ["no-step"]
 
@@ -260,6 +262,23 @@ def test_gradients_of_two_optimizers_are_cleared_in_turn() -> None:
                 critic(generator(torch.randn(4, 2))).square().mean().backward()
                 optimizer.step()
     assert watch.report.findings == ()
+
+
+def test_a_term_that_reaches_only_what_does_not_step_is_broken() -> None:
+    generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
+    of_critic = torch.optim.SGD(critic.parameters(), lr=0.1)
+    with watch_training(generator) as watch:
+        for _ in range(4):
+            made = generator(torch.randn(4, 2))
+            optimizer.zero_grad()
+            (made.square().mean() - critic(made.detach()).mean()).backward()
+            optimizer.step()
+            of_critic.zero_grad()
+            critic(made.detach()).square().mean().backward()
+            of_critic.step()
+    assert list(found(watch)) == ["wasted-term"]
+    assert "term 2" in found(watch)["wasted-term"][0]
 
 
 def test_modules_in_a_plain_list_are_seen() -> None:
@@ -291,7 +310,7 @@ def test_a_learning_rate_of_zero_moves_nothing() -> None:
 
 def test_a_group_that_stays_is_to_be_looked_at() -> None:
     model = Model()
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [*model.core.parameters(), *model.value.parameters()]},
         {"params": model.policy.parameters(), "lr": 0.0},
     ]
@@ -398,7 +417,20 @@ def stepped_in_backward(module: Batched) -> None:
         module().backward()
 
 
-LOOPS = (accumulated, scaled, closed, compiled, stepped_in_backward)
+def checkpointed(module: Batched) -> None:
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    model = module.model
+    frozen = nn.Linear(3, 3).requires_grad_(requires_grad=False)
+    for _ in range(4):
+        inputs = torch.randn(16, 3, requires_grad=True)
+        hidden = checkpoint(frozen, inputs, use_reentrant=True)
+        hidden = checkpoint(model.core, hidden, use_reentrant=True)
+        optimizer.zero_grad()
+        (model.policy(hidden).square().mean() + model.value(hidden).square().mean()).backward()
+        optimizer.step()
+
+
+LOOPS = (accumulated, scaled, closed, compiled, stepped_in_backward, checkpointed)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -467,7 +499,7 @@ def test_a_fault_of_the_watch_does_not_end_the_training(monkeypatch: pytest.Monk
     ("modules", "error", "text"),
     [
         (nn.ReLU(), ValueError, "expected a parameter that requires a gradient"),
-        ((m for m in ()), ValueError, "a generator of modules yields only once"),
+        (iter(()), ValueError, "a generator of modules yields only once"),
         (3, TypeError, "expected an nn.Module or an iterable of them, got 3"),
         ([nn.Linear(1, 1), 3], TypeError, "got 3"),
     ],

@@ -35,7 +35,6 @@ class Stack(nn.Module):
 @case(
     "The layers are kept in a plain Python list, so that the module does not know them.",
     "https://github.com/LianpoWang/SLIIF/issues/13",
-    missed="The tools look at the parameters that the module knows, and those are trained.",
 )
 def python_list(*, mistake: bool) -> Training:
     """Train a stack of layers."""
@@ -135,7 +134,6 @@ def reentrant_checkpoint(*, mistake: bool) -> Training:
     "The weights in front of a ReLU begin as 0 and have no bias, so that the ReLU is dead for "
     "ever.",
     "https://github.com/lucidrains/deep-cross-attention/issues/2",
-    missed="A gradient of 0 is shown without a verdict: an unused part has one too.",
 )
 def dead_relu(*, mistake: bool) -> Training:
     """Train a network that mixes its layers by learned weights."""

@@ -84,7 +84,6 @@ def frozen_but_normalisation(*, mistake: bool) -> Training:
 @case(
     "Where there is a scheduler it steps in place of the optimizer.",
     "https://github.com/ClementPinard/SfmLearner-Pytorch/issues/5",
-    missed="The gradients are right, and no tool asks whether the optimizer takes its step.",
 )
 def scheduler_in_place_of_optimizer(*, mistake: bool) -> Training:
     """Train with a scheduler of the learning rate."""
@@ -105,7 +104,6 @@ def scheduler_in_place_of_optimizer(*, mistake: bool) -> Training:
 @case(
     "A norm of 0, meant to switch the clipping off, clips every gradient to 0.",
     "https://github.com/strands-labs/robots/pull/2028",
-    missed="A gradient of 0 is shown without a verdict: an unused part has one too.",
 )
 def clipped_to_zero(*, mistake: bool) -> Training:
     """Train with a limit on the norm of the gradient."""
@@ -123,7 +121,6 @@ def clipped_to_zero(*, mistake: bool) -> Training:
 
 @case(
     "The warm-up divides integers, so that the learning rate is 0 until it ends.",
-    missed="The gradients are right, and no tool asks what the optimizer's step changes.",
 )
 def integer_warmup(*, mistake: bool) -> Training:
     """Train with a learning rate that rises over a hundred updates."""
@@ -147,7 +144,6 @@ def integer_warmup(*, mistake: bool) -> Training:
 @case(
     "The scaler is made anew in every update, so that its scale never falls and every step is "
     "skipped.",
-    missed="The gradients are there, and no tool asks what the optimizer's step changes.",
 )
 def new_scaler(*, mistake: bool) -> Training:
     """Train in float16, with a scaler of the loss."""
@@ -173,7 +169,6 @@ def new_scaler(*, mistake: bool) -> Training:
 @case(
     "Nobody sets the gradients to 0, so that each step takes the sum of all gradients so far.",
     "https://github.com/wenet-e2e/wekws/issues/72",
-    missed="Gradients of several batches are often summed on purpose.",
 )
 def gradients_kept(*, mistake: bool) -> Training:
     """Train a classifier."""

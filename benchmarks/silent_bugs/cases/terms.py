@@ -108,7 +108,6 @@ def teacher_twice(*, mistake: bool) -> Training:
 @case(
     "The generator's own step shows the discriminator a detached copy of what it made.",
     "https://github.com/nikhilsinghmus/image2reverb/issues/37",
-    missed="The term has a gradient into the discriminator, and another term trains the generator.",
 )
 def detached_fake(*, mistake: bool) -> Training:
     """Train the generator of a GAN, with a distance beside the adversarial term."""

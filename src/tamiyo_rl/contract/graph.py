@@ -41,9 +41,16 @@ class Graph:
 
 def graph_of(tensor: torch.Tensor) -> Graph:
     """Walk the graph behind a tensor; a leaf is its own graph."""
-    leaves = {id(tensor): tensor} if tensor.is_leaf and tensor.requires_grad else {}
-    runs_python = is_transformed(tensor)
-    for node in _nodes(tensor.grad_fn):
+    own = {id(tensor): tensor} if tensor.is_leaf and tensor.requires_grad else {}
+    behind = graph_behind(tensor.grad_fn)
+    return Graph(own | dict(behind.leaves), behind.runs_python or is_transformed(tensor))
+
+
+def graph_behind(root: Any) -> Graph:
+    """Walk the graph from a node on."""
+    leaves: dict[int, torch.Tensor] = {}
+    runs_python = False
+    for node in _nodes(root):
         runs_python |= isinstance(node, BackwardCFunction)
         leaf = getattr(node, "variable", None)
         if leaf is not None:

@@ -58,6 +58,12 @@ RULES: Mapping[str, Rule] = {
             "compute them in the training call, with grad enabled, not from the rollout's outputs",
         ),
         Rule(
+            "wasted-term",
+            "broken",
+            "terms of the loss that reach no parameter of the optimizers that then stepped",
+            "look for a detach in the term, or give its parameters an optimizer that steps",
+        ),
+        Rule(
             "no-backward",
             "broken",
             "optimizer steps without a gradient of any parameter, and no backward()",

@@ -95,7 +95,7 @@ class ConstantTerms:
 
     def see(self, root: torch.Tensor, operands: Mapping[Any, Operand]) -> None:
         """Note the terms of one loss."""
-        line = _users_line()
+        line = users_line()
         for number, operand in enumerate(constant_summands(root.grad_fn, operands), start=1):
             if not operand.is_known_to_cancel:
                 term = f"term {number} of backward() at {line}"
@@ -112,17 +112,27 @@ class ConstantTerms:
 
 def constant_summands(node: Any, operands: Mapping[Any, Operand]) -> Iterator[Operand]:
     """Yield the constants among the summands behind a node, as far as they were remembered."""
+    return (operands[addition] for addition in _sums(node) if addition in operands)
+
+
+def summands(node: Any) -> Iterator[Any]:
+    """Yield the node of each summand behind a node that has a graph."""
+    return (term for term in _sums(node) if type(term).__name__ not in ADDITIONS | PASSED)
+
+
+def _sums(node: Any) -> Iterator[Any]:
+    """Yield the nodes of a sum and of its summands, and go no further."""
     pending = [node]
     while pending:
         current = pending.pop()
-        name = type(current).__name__
-        if name in ADDITIONS and current in operands:
-            yield operands[current]
-        if name in ADDITIONS | PASSED:
+        if current is None:
+            continue
+        yield current
+        if type(current).__name__ in ADDITIONS | PASSED:
             pending += [parent for parent, _ in reversed(current.next_functions)]
 
 
-def _users_line() -> str:
+def users_line() -> str:
     """Name the line that called `backward()`, outside PyTorch and this package."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith((TORCH, OURS)):

@@ -48,6 +48,7 @@ class Taps:
         self._lock = threading.RLock()
         self._backward: Callable[..., None] = torch.autograd.backward
         self._handle: RemovableHandle | None = None
+        self._is_inside = False
 
     def add(self, observer: Observer) -> None:
         """Begin to tell an observer."""
@@ -78,11 +79,18 @@ class Taps:
     def _telling(self, original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
+            if self._is_inside:  # checkpointing differentiates a part of the graph by itself
+                original(tensors, *args, **kwargs)
+                return
             several = tensors if isinstance(tensors, list | tuple) else (tensors,)
             roots = tuple(root for root in several if isinstance(root, torch.Tensor))
             self._tell(lambda observer: observer.before_backward(roots, self._additions.operands))
             self._additions.operands.clear()
-            original(tensors, *args, **kwargs)
+            self._is_inside = True
+            try:
+                original(tensors, *args, **kwargs)
+            finally:
+                self._is_inside = False
             self._tell(lambda observer: observer.after_backward())
 
         return backward

@@ -25,6 +25,7 @@ from tamiyo_rl.contract.watch.gradients import Gradients, checksum, living_optim
 from tamiyo_rl.contract.watch.report import Finding, WatchReport
 from tamiyo_rl.contract.watch.summands import JUDGED_STEPS, ConstantTerms, Operand
 from tamiyo_rl.contract.watch.taps import add_observer, remove_observer
+from tamiyo_rl.contract.watch.wasted import WastedTerms
 
 ENOUGH_STEPS = 3  # before a gradient of 0, or a parameter that stays, means anything
 
@@ -106,6 +107,7 @@ class Watch:
         self._gradients = Gradients(self._parameters)
         self._terms = ConstantTerms()
         self._clearing = Clearing(self._parameters)
+        self._wasted = WastedTerms()
         self._backwards = 0
         self._inference_steps = 0
         self._inconsistent: list[str] = []
@@ -180,6 +182,7 @@ class Watch:
             self._clearing.before_backward()
             for root in roots:
                 self._terms.see(root, operands)
+                self._wasted.see(root)
 
     def after_backward(self) -> None:
         """See that the gradients are there."""
@@ -189,8 +192,10 @@ class Watch:
     def after_step(self, optimizer: Optimizer) -> None:
         """See an optimizer that has taken a step."""
         self._inference_steps += torch.is_inference_mode_enabled()
-        if self.needs_operands and self._clearing.is_held_by(optimizer):
-            self._clearing.after_step()
+        if self.needs_operands:
+            self._wasted.see_step(optimizer)
+            if self._clearing.is_held_by(optimizer):
+                self._clearing.after_step()
         self._gradients.see(optimizer)
 
     def _make_report(self) -> WatchReport:
@@ -224,6 +229,7 @@ class Watch:
         yield "no-gradient", [n for n in self._parameters if n in seen.stepped - seen.given]
         yield "constant-term", self._terms.changing()
         yield "fixed-term", self._terms.fixed()
+        yield "wasted-term", self._wasted.in_each(ENOUGH_STEPS)
         kept = self._clearing.kept
         is_broken = kept >= ENOUGH_STEPS - 1 and kept >= self._clearing.steps - 1
         yield "kept-gradients", [f"{kept} steps"] * is_broken
@@ -270,7 +276,7 @@ def _named_modules(modules: object) -> dict[str, HasParameters]:
     return {f"[{number}].": module for number, module in enumerate(several)}
 
 
-def _hidden_parameters(owner: HasParameters) -> Iterator[tuple[str, nn.Parameter]]:
+def _hidden_parameters(owner: HasParameters) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the parameters of modules in lists and dicts, which no module registers."""
     registered = {id(parameter) for _, parameter in owner.named_parameters()}
     for place, value in _attributes(owner):
