@@ -66,7 +66,7 @@ follows `backward()`.
 We chose the mistakes, by kind, before a tool ran on them. Everything is small and runs on the
 CPU, in one process. Each mistake is rebuilt in PyTorch from its report and is not the code that
 was reported; the report of *ratio is always 1* is about TensorFlow, that of *one step early* about
-JAX. Four abilities of the watch were written once the list was there, and four mistakes are found
+JAX. Four abilities of the watch were written once the list was there, and five mistakes are found
 by them only: its rules *wasted-term*, *unused-gradients* and *kept-gradients*, and that it looks
 into plain lists. So this counts what is found of one list, and is no rate of detection for your
 code.
