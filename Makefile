@@ -6,11 +6,12 @@ RUN ?= runs/demo
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 TRAIN := $(VENV)/train
+FIELD := $(VENV)-field
 # The tensors here are small: a second thread of PyTorch would only wait, and keep a core busy.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test strict avx2 matrix lint format coverage bench curves popgym ablation silent-bugs figures verify docs serve site-test dist dist-test clean
+.PHONY: help install demo test strict avx2 matrix lint format coverage bench curves popgym ablation silent-bugs figures verify docs serve site-test field-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,11 @@ matrix: ## Run the tests with each Python and PyTorch; PAIRS="3.12/2.13.0 3.11/2
 
 site-test: docs ## Click through the site in a real browser, and run what its buttons copy
 	$(BIN)/python -m pytest -m browser --site site tests/site
+
+field-test: $(FIELD)/installed ## Train with other libraries under the tools, and write the record and the page
+	$(FIELD)/bin/python -m pytest --plug-in --devices cpu docs/plug-in
+	$(FIELD)/bin/python -m pytest -m field tests/field
+	$(FIELD)/bin/python -m tests.field
 
 dist: $(INSTALLED) ## Build the wheel and the sdist into dist/
 	rm -rf dist
@@ -103,7 +109,7 @@ serve: $(INSTALLED) ## Serve the site while writing it
 	$(BIN)/mkdocs serve
 
 clean: ## Remove what the other targets made, but not runs/
-	rm -rf .venv site site-test dist tests/strict_device/build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-field site site-test dist tests/strict_device/build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(INSTALLED): EXTRA = dev
 $(TRAIN): EXTRA = train
@@ -112,3 +118,9 @@ $(INSTALLED) $(TRAIN): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRA)]'
 	@touch $@ $(TRAIN)  # dev holds what train does
+
+$(FIELD)/installed: pyproject.toml constraints-field.txt
+	@echo "Installing tamiyo-rl[field] into $(FIELD)/; Ray and PyTorch are large, so that this may take minutes"
+	@$(PYTHON) -m venv $(FIELD)
+	@$(FIELD)/bin/pip install --quiet --constraint constraints-field.txt --editable '.[field]'
+	@touch $@

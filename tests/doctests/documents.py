@@ -7,11 +7,13 @@ from sybil import Document
 from tests.doctests.examples import LANGUAGES, Block, Docstrings, ExampleParser
 
 PATTERNS = ("README.md", "docs/**/*.md", "src/**/*.py")
+PLUG_IN = Path("docs/plug-in")  # pages about other libraries, which make field-test installs
 
 
-def find_documents(root: Path) -> list[Path]:
-    """Find the files of the documentation."""
-    return sorted(path for pattern in PATTERNS for path in root.glob(pattern))
+def find_documents(root: Path, *, plug_in: bool = False) -> list[Path]:
+    """Find the files of the documentation, or the pages about other libraries."""
+    paths = sorted(path for pattern in PATTERNS for path in root.glob(pattern))
+    return [path for path in paths if (root / PLUG_IN in path.parents) is plug_in]
 
 
 def read_blocks(path: Path) -> list[Block]:

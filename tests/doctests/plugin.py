@@ -37,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the examples print instead of failing",
     )
+    group.addoption(
+        "--plug-in",
+        action="store_true",
+        help="run the pages about other libraries, and record what passed",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,7 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     devices = choose_devices(config.getoption("devices"))
     prepare_devices(devices)
     rewriter = Rewriter() if config.getoption("rewrite_outputs") else None
-    config.pluginmanager.register(Documentation(config.rootpath, devices, rewriter))
+    documents = find_documents(config.rootpath, plug_in=config.getoption("plug_in"))
+    config.pluginmanager.register(Documentation(config.rootpath, documents, devices, rewriter))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -68,8 +74,10 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Documentation:
     """Collects the documentation once for each device."""
 
-    def __init__(self, root: Path, devices: list[str], rewriter: Rewriter | None) -> None:
-        self._documents = find_documents(root)
+    def __init__(
+        self, root: Path, documents: list[Path], devices: list[str], rewriter: Rewriter | None
+    ) -> None:
+        self._documents = documents
         self._rewriter = rewriter
         report = rewriter.record if rewriter else reject_output
         sybils = SybilCollection(_make_sybil(root, name, report) for name in devices)

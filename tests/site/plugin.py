@@ -1,8 +1,10 @@
 """The pytest plugin that checks, with ``--site``, that a reader sees only code that passed."""
 
+import hashlib
+import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from _pytest._code.code import TerminalRepr
@@ -14,6 +16,7 @@ from tests.doctests.left_out import runs_on
 from tests.site.visible_code import Shown, find_faults, trim
 
 CACHE = "documentation/passed"
+RECORD = Path("docs/reference/records/plug-in.json")  # of the pages about other libraries
 PROPERTY = "example"
 
 
@@ -33,23 +36,32 @@ def pytest_runtest_makereport(
 class PassedExamples:
     """Keeps which examples passed, for the run that looks at the built site."""
 
-    def __init__(self, cache: pytest.Cache) -> None:
+    def __init__(self, cache: pytest.Cache, record: Path | None) -> None:
         self._cache = cache
-        self._passed: list[object] = []
+        self._record = record
+        self._passed: list[list[str]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the examples of a report."""
-        self._passed += [value for name, value in report.user_properties if name == PROPERTY]
+        self._passed += [cast("list[str]", v) for k, v in report.user_properties if k == PROPERTY]
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write them, if there were any."""
-        if self._passed:
+        if self._passed and self._record is None:
             self._cache.set(CACHE, self._passed)
+        elif self._record is not None and exitstatus == pytest.ExitCode.OK:
+            hashes = sorted(hash_of(Shown(*shown)) for _, *shown in self._passed)
+            self._record.write_text(json.dumps(hashes, indent=1) + "\n", "utf-8")
 
 
 def show(block: Block) -> Shown:
     """Write an example as pages show it."""
     return Shown(block.language, trim(block.source), trim(block.output or ""))
+
+
+def hash_of(example: Shown) -> str:
+    """Return what stands for an example in a record."""
+    return hashlib.sha256("\0".join(example).encode()).hexdigest()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,7 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
     site = config.getoption("site")
     if site is None:
         if config.cache is not None and not hasattr(config, "workerinput"):
-            config.pluginmanager.register(PassedExamples(config.cache))
+            record = config.rootpath / RECORD if config.getoption("plug_in") else None
+            config.pluginmanager.register(PassedExamples(config.cache, record))
         return
     if not (site / "index.html").is_file():
         raise pytest.UsageError(f"--site: expected a built site, got {site}. Run: make docs")
@@ -89,7 +102,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Fil
 class Passed:
     """The examples that passed, by the device they ran on."""
 
-    def __init__(self, examples: Iterable[Sequence[str]], devices: Iterable[str]) -> None:
+    def __init__(
+        self,
+        examples: Iterable[Sequence[str]],
+        devices: Iterable[str],
+        recorded: Iterable[str] = (),
+    ) -> None:
+        self._recorded = frozenset(recorded)
         self._by_device = {
             device: {Shown(*shown) for ran_on, *shown in examples if ran_on == device}
             for device in devices
@@ -102,7 +121,7 @@ class Passed:
             for device, passed in self._by_device.items()
             if runs_on(device, example.language, example.source)
         ]
-        return bool(passes) and all(passes)
+        return (bool(passes) and all(passes)) or hash_of(example) in self._recorded
 
 
 class Page(pytest.File):
@@ -120,7 +139,9 @@ class VisibleCode(pytest.Item):
         """Look at the page."""
         assert self.config.cache is not None
         devices = choose_devices(self.config.getoption("devices"))
-        passed = Passed(self.config.cache.get(CACHE, []), devices)
+        record = self.config.rootpath / RECORD
+        recorded = json.loads(record.read_text("utf-8")) if record.exists() else []
+        passed = Passed(self.config.cache.get(CACHE, []), devices, recorded)
         html = self.path.read_text("utf-8")
         if faults := find_faults(html, passed.__contains__, self.config.rootpath):
             raise UnprovenCodeError(faults)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.doctests import devices
 from tests.site.conftest import build_site, run_mkdocs
-from tests.site.plugin import Passed
+from tests.site.plugin import Passed, hash_of
 from tests.site.visible_code import Shown
 
 pytest_plugins = ["pytester"]
@@ -103,3 +103,9 @@ def test_site_that_is_not_built_fails_the_run(pytester: pytest.Pytester) -> None
     result = pytester.runpytest_inprocess("--site", "nowhere")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*expected a built site, got nowhere. Run: make docs"])
+
+
+def test_an_example_that_passed_elsewhere_counts_by_its_hash() -> None:
+    example = Shown("python", "print(1)", "1")
+    assert example in Passed([], ["cpu"], [hash_of(example)])
+    assert example._replace(output="2") not in Passed([], ["cpu"], [hash_of(example)])

@@ -1,0 +1,69 @@
+"""The page about real libraries, from its record."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+RECORD = Path("docs/reference/records/real-libraries.json")
+PAGE = Path("docs/reference/real-libraries.md")
+# The files of cases, and the package whose version counts.
+LIBRARIES = {
+    "sb3_contrib": "sb3-contrib",
+    "torchrl": "torchrl",
+    "rsl_rl": "rsl-rl-lib",
+    "rllib": "ray",
+    "lightning": "lightning",
+    "transformers": "transformers",
+}
+TOOLS = {
+    "watch": "`watch_training`",
+    "guard": "`guard_training_inputs`",
+    "tracer": "`trace_crossings`",
+    "search": "`find_inference_tensors`",
+}
+
+TEXT = """\
+# Proved on real libraries
+
+Do the tools leave the training of other libraries in peace, and do they see what their users get
+wrong? Each case below trains a library for a few updates under all tools at once. A mistake is made
+as a user makes it, by changing a policy, a module or an optimizer.
+
+**{correct} correct trainings: {alarms} alarms. {mistakes} mistakes: {noticed} noticed.**
+
+| library | the training | PyTorch raises | noticed by |
+|---|---|---|---|
+{rows}
+
+`make field-test` installs the libraries, runs all of it, and writes this page: Python {python},
+{versions}.
+skrl 2.1.1 and tianshou 2.0.1 install and are not among the cases; pufferlib did not build.
+"""
+
+
+def write_page(record: Mapping[str, Any], path: Path = PAGE) -> None:
+    """Write the page."""
+    cases = record["cases"]
+    correct = [case for case in cases if case["is_correct"]]
+    mistakes = [case for case in cases if not case["is_correct"]]
+    text = TEXT.format(
+        correct=len(correct),
+        alarms=sum(bool(case["noticed_by"]) for case in correct),
+        mistakes=len(mistakes),
+        noticed=sum(bool(case["noticed_by"]) for case in mistakes),
+        rows="\n".join(map(_row, cases)),
+        python=record["python"],
+        versions=", ".join(f"{name} {number}" for name, number in record["versions"].items()),
+    )
+    path.write_text(text, "utf-8")
+
+
+def _row(case: Mapping[str, Any]) -> str:
+    raised = "an error" if case["raised"] else ""
+    tools = [_tool(name, found) for name, found in case["noticed_by"].items()]
+    return f"| {case['library']} | {case['what']} | {raised} | {', '.join(tools)} |"
+
+
+def _tool(name: str, found: list[str]) -> str:
+    rules = f" ({', '.join(found)})" if name == "watch" else ""
+    return TOOLS[name] + rules
