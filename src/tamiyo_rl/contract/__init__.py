@@ -10,10 +10,11 @@ from tamiyo_rl.contract.guard import (
     ContractError,
     InferenceTensorWarning,
     MissingHiddenWarning,
-    find_inference_tensors,
+    guard_module,
     guard_training_inputs,
 )
 from tamiyo_rl.contract.origin import mark_origin, origin_of
+from tamiyo_rl.contract.search import InferenceTensors, find_inference_tensors
 from tamiyo_rl.contract.trace import trace_crossings
 from tamiyo_rl.contract.watch import Watch, WatchReport, watch_training
 
@@ -21,6 +22,7 @@ __all__ = [
     "ContractError",
     "GradientReport",
     "InferenceTensorWarning",
+    "InferenceTensors",
     "MissingHiddenWarning",
     "Watch",
     "WatchReport",
@@ -29,6 +31,7 @@ __all__ = [
     "check_consistency",
     "check_ratio",
     "find_inference_tensors",
+    "guard_module",
     "guard_training_inputs",
     "mark_origin",
     "origin_of",

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import torch
 
+from tamiyo_rl.checks import describe
 from tamiyo_rl.contract.advice import OUR_POLICIES, leak_message
 from tamiyo_rl.contract.graph import is_transformed
 from tamiyo_rl.contract.nesting import (
@@ -34,7 +37,9 @@ from tamiyo_rl.contract.wording import listed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+M = TypeVar("M", bound=torch.nn.Module)
 Leaves = Sequence[tuple[str, object]]
+_TORCH = str(Path(torch.__file__).parent)
 
 
 class InferenceTensorWarning(UserWarning):
@@ -125,35 +130,6 @@ class ContractError(RuntimeError):
           do: build, move and load the module outside inference mode, then the optimizer
         ```
     """
-
-
-def find_inference_tensors(**named: object) -> dict[str, torch.Tensor]:
-    """Find the inference tensors in any nesting of containers (C4).
-
-    It enters tuples, lists, mappings, dataclasses, attrs classes and namespaces, but not modules.
-
-    Args:
-        **named: Values to search, each under the name that its paths begin with.
-
-    Returns:
-        Each inference tensor by its path, such as `hidden.c` or `masks["op"]`.
-
-    Examples:
-        ```python
-        import torch
-        from tamiyo_rl import find_inference_tensors
-
-        with torch.inference_mode():
-            state = torch.zeros(1, 8, 128)
-        found = find_inference_tensors(hidden=(state, state.clone()), masks={"op": state > 0})
-        print(list(found))
-        ```
-
-        ```text
-        ['hidden[0]']
-        ```
-    """
-    return _inference_tensors(_leaves(named))
 
 
 @overload
@@ -275,6 +251,53 @@ def guard_training_inputs(
     return _GuardedObject(guarded, method, differentiable_outputs=differentiable_outputs)
 
 
+def guard_module(module: M, *, differentiable_outputs: bool = True) -> M:
+    """Give `forward` of a module the guard, in place (C4, C8).
+
+    The module stays what it is: its class, its state dict and its hooks do not change. A copy, or
+    what unpickling makes of it, guards its own `forward`.
+
+    Args:
+        module: The module, whose calls are differentiated.
+        differentiable_outputs: As for `guard_training_inputs`.
+
+    Returns:
+        The same module.
+
+    Raises:
+        TypeError: If it is not an `nn.Module`.
+
+    Examples:
+        ```python
+        import warnings
+
+        import torch
+        from tamiyo_rl import guard_module
+
+        core = guard_module(torch.nn.GRU(4, 8, batch_first=True))
+        with torch.inference_mode():
+            state = torch.zeros(1, 2, 8)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            core(torch.zeros(2, 5, 4), hx=state)
+        print(caught[0].message)
+        ```
+
+        ```text
+        forward() trains on copies of the inference tensors it was given:
+          hx from unknown code
+            lost: the gradient into what made it, if that is to be trained
+            do: clone() it outside inference mode
+        ```
+    """
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module: expected an nn.Module, got {describe(module)}.")
+    if not isinstance(vars(module).get("forward"), _GuardedObject):
+        guard = guard_training_inputs(differentiable_outputs=differentiable_outputs)
+        module.forward = guard(module.forward)
+    return module
+
+
 class _GuardedObject(functools.partial[R]):
     """The guard of a callable object; a copy of it guards a copy of that object."""
 
@@ -380,9 +403,19 @@ def _checked(
     found = _inference_tensors(leaves)
     if found:
         message = leak_message(name, found, is_ours=is_ours)
-        warnings.warn(message, InferenceTensorWarning, stacklevel=3)
+        warnings.warn(message, InferenceTensorWarning, stacklevel=_levels_to_caller())
         bound.arguments.update(replace_tensors(_inputs(bound), _ordinary))
     return bound
+
+
+def _levels_to_caller() -> int:
+    """Count the levels from `_checked` to the caller's line; a module is called through PyTorch."""
+    frame = sys._getframe(3)
+    level = 3
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_TORCH):
+        frame = frame.f_back
+        level += 1
+    return level
 
 
 def _inputs(bound: inspect.BoundArguments) -> dict[str, Any]:
