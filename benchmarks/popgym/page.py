@@ -27,7 +27,8 @@ TEXT = """\
 [POPGym](https://github.com/proroklab/popgym) (Morad et al. 2023,
 [arXiv:2303.01859](https://arxiv.org/abs/2303.01859)) is an independent benchmark for memory.
 `make popgym` trains on three of its tasks, each with {seeds} seeds, for {steps} environment steps.
-The table gives the mean over the seeds, and in brackets the lowest and the highest of them.
+The table gives the mean over the seeds, and in brackets the lowest and the highest of them. The
+record is of policies whose forget gates began without the 1 that is added to their bias now.
 
 | task | final | highest | most probable actions | paper, LSTM | paper, GRU |
 |---|---|---|---|---|---|

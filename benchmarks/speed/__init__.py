@@ -7,6 +7,7 @@ SUITES = (
     "collection",
     "end_to_end",
     "guard",
+    "watch",
     "compile",
     "scaling",
 )
