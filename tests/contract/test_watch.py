@@ -281,6 +281,34 @@ def test_a_term_that_reaches_only_what_does_not_step_is_broken() -> None:
     assert "term 2" in found(watch)["wasted-term"][0]
 
 
+def test_two_steps_on_one_gradient_are_right() -> None:
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch_training(model) as watch:
+        for _ in range(2):
+            optimizer.zero_grad()
+            both(model).backward()
+            optimizer.step()
+            optimizer.step()
+    assert watch.report.findings == ()
+
+
+def test_sums_for_a_log_are_not_terms() -> None:
+    def loss(model: Model) -> torch.Tensor:
+        policy, value = model.terms()
+        with torch.no_grad():
+            (policy + value.detach()).item()
+        return policy + value
+
+    assert run(Model(), loss).report.findings == ()
+
+
+def test_a_registered_module_may_stand_in_a_list_too() -> None:
+    model = Model()
+    model.heads = [model.policy, model.value]  # type: ignore[assignment]  # as users keep them
+    assert run(model, both).report.findings == ()
+
+
 def test_modules_in_a_plain_list_are_seen() -> None:
     class Stack(nn.Module):
         def __init__(self) -> None:

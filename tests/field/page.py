@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-RECORD = Path("docs/reference/records/real-libraries.json")
+RECORD = Path("docs/reference/records/field/real-libraries.json")
 PAGE = Path("docs/reference/real-libraries.md")
 # The files of cases, and the package whose version counts.
 LIBRARIES = {

@@ -16,7 +16,7 @@ from tests.doctests.left_out import runs_on
 from tests.site.visible_code import Shown, find_faults, trim
 
 CACHE = "documentation/passed"
-RECORD = Path("docs/reference/records/plug-in.json")  # of the pages about other libraries
+RECORD = Path("docs/reference/records/field/plug-in.json")  # of the pages about other libraries
 PROPERTY = "example"
 
 

@@ -42,12 +42,13 @@ class Observer(Protocol):
 class Taps:
     """The observers of this process, and the wrappers that tell them."""
 
+    _handle: RemovableHandle
+
     def __init__(self) -> None:
         self._observers: list[Observer] = []
         self._additions = Additions()
         self._lock = threading.RLock()
         self._backward: Callable[..., None] = torch.autograd.backward
-        self._handle: RemovableHandle | None = None
         self._is_inside = False
 
     def add(self, observer: Observer) -> None:
@@ -73,8 +74,7 @@ class Taps:
     def _close(self) -> None:
         torch.autograd.backward = self._backward
         self._additions.close()
-        if self._handle is not None:
-            self._handle.remove()
+        self._handle.remove()
 
     def _telling(self, original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
