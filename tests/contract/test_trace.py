@@ -13,6 +13,7 @@ import pytest
 import torch
 from tensordict import TensorDict  # type: ignore[import-untyped]  # it ships no types
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 
 from tamiyo_rl import InferenceTensorWarning, LSTMPolicyBundle, trace_crossings
@@ -39,7 +40,8 @@ def test_the_note_of_an_lstm_names_operation_argument_and_line() -> None:
     assert "argument [1][0] [1, 3, 8]" in note
     assert "argument [1][1]" not in note
     assert "test_trace.py" in note
-    assert "in rollout_state\n        return torch.zeros(1, size, 8)" in note
+    assert "in rollout_state, called at contract/test_trace.py:" in note
+    assert "\n        return torch.zeros(1, size, 8)" in note
 
 
 @pytest.mark.parametrize("view", ["detach", "index", "transpose", "chain"])
@@ -267,3 +269,86 @@ def test_a_tensor_that_is_written_to_keeps_the_line_that_made_it() -> None:
             nn.Linear(8, 2)(state)
     assert "in rollout_state" in note_of(caught)
     assert "add_" not in note_of(caught)
+
+
+class Save(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(table)
+        return inputs * 1
+
+
+def load_into_what_inference_mode_made() -> None:
+    with torch.inference_mode():
+        made = nn.Linear(2, 2)
+    made.load_state_dict(nn.Linear(2, 2).state_dict())
+
+
+def save_in_a_function() -> None:
+    table = rollout_state()
+    Save.apply(torch.ones(1, 3, 8, requires_grad=True), table)  # type: ignore[no-untyped-call]  # it has no types
+
+
+def multiply_in_compiled_code() -> None:
+    table = rollout_state()
+    compiled = torch.compile(lambda inputs: inputs * table, backend="aot_eager")
+    compiled(torch.ones(1, 3, 8, requires_grad=True))
+
+
+def multiply_in_a_checkpoint() -> None:
+    table = rollout_state()
+    inputs = torch.ones(1, 3, 8, requires_grad=True)
+    checkpoint(lambda inputs: inputs * table, inputs, use_reentrant=True).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("fail", "name"),
+    [
+        (load_into_what_inference_mode_made, "made.weight"),
+        (save_in_a_function, "table"),
+        (multiply_in_compiled_code, "table"),
+        (multiply_in_a_checkpoint, "table"),
+    ],
+)
+def test_an_error_without_an_argument_tells_what_is_in_scope(
+    fail: Callable[[], None], name: str
+) -> None:
+    with pytest.raises(RuntimeError) as caught, trace_crossings():
+        fail()
+    note = note_of(caught)
+    assert note.startswith("raised at contract/test_trace.py:")
+    assert f"in its scope: {name} " in note
+    assert "made by torch." in note
+
+
+def modify_a_view() -> None:
+    base = torch.ones(3, requires_grad=True).clone()
+    with torch.inference_mode():
+        view = base[:2]
+    view.add_(1)
+
+
+@pytest.mark.parametrize(
+    ("fail", "text"),
+    [
+        (lambda: rollout_state().requires_grad_(), "argument [0]"),
+        (lambda: rollout_state()._version, "argument [0]"),
+        (modify_a_view, "no inference tensor is in its scope"),
+        (lambda: rollout_state().sum().backward(), "no inference tensor is in its scope"),
+    ],
+)
+def test_the_other_texts_of_the_fault_have_a_note(fail: Callable[[], Any], text: str) -> None:
+    with pytest.raises(RuntimeError) as caught, trace_crossings():
+        fail()
+    assert text in note_of(caught)
+    assert "test_trace.py" in note_of(caught)
+
+
+def test_the_callers_of_the_users_line_are_told() -> None:
+    def inner() -> torch.Tensor:
+        return rollout_state()
+
+    with trace_crossings(), pytest.raises(RuntimeError) as caught:
+        nn.Linear(8, 2)(inner())
+    (line,) = [line for line in note_of(caught).splitlines() if "made by" in line]
+    assert line.count("called at contract/test_trace.py:") == 2

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from traceback import walk_tb
 from types import FrameType
 from typing import Any
 
@@ -22,17 +23,25 @@ from torch.utils.weak import WeakIdKeyDictionary, WeakTensorKeyDictionary
 
 from tamiyo_rl.contract.graph import shares_storage, storage_of
 from tamiyo_rl.contract.nesting import walk_tensors
+from tamiyo_rl.contract.search import find_inference_tensors
 from tamiyo_rl.contract.wording import and_more, shortened
 
 _MESSAGES = (
     "Inference tensors cannot be saved for backward",
     "Inplace update to inference tensor outside InferenceMode",
+    "Setting requires_grad=True on inference tensor",
+    "Inference tensors do not track version counter",
+    "Cannot set version_counter for inference tensor",
+    "A view was created in inference mode",
+    "element 0 of tensors does not require grad",
 )
 _PACKAGES = (torch.__name__, __name__.partition(".")[0])
 _STANDARD = (sysconfig.get_path("stdlib"), "<frozen ")
 _INSTALLED = {"site-packages", "dist-packages"}
 _VIEWS_AT_EACH_END = 3  # that a note tells
 _MOST_ARGUMENTS = 8  # that a note tells
+_MOST_CALLERS = 2  # that a line tells
+_NOTED = "__traced__"
 
 
 @dataclass(frozen=True)
@@ -65,16 +74,18 @@ _UNSEEN = _Travel("trace_crossings() did not see it made")
 def trace_crossings() -> Iterator[None]:
     """Make errors and warnings about inference tensors say where the tensor was made.
 
-    Within the context, PyTorch's "Inference tensors cannot be saved for backward" and "Inplace
-    update to inference tensor outside InferenceMode" gain a note (PEP 678), and
-    `InferenceTensorWarning` a line: the operation, its argument, the line that made the tensor,
-    and the views since. It is for debugging: each operation of PyTorch in the context costs a
-    Python call. It keeps no tensor alive, and costs nothing outside.
+    Within the context, PyTorch's "Inference tensors cannot be saved for backward", "Inplace update
+    to inference tensor outside InferenceMode" and the other texts of this fault gain a note
+    (PEP 678), and `InferenceTensorWarning` a line: the operation, its argument, the line that made
+    the tensor, and the views since. An error that leaves a custom `torch.autograd.Function`,
+    compiled code or `load_state_dict` names no argument, so its note tells the inference tensors in
+    the scope of the user's line. It is for debugging: each operation of PyTorch in the context
+    costs a Python call. It keeps no tensor alive, and costs nothing outside.
 
-    A line is the user's own: the innermost that is not in the standard library or an installed
-    package. For a tensor that was made unseen, no line is given: it was made before the context
-    was entered, in another thread, or in a function that `torch.compile` compiled. Compiled
-    functions run as they do outside.
+    A line is the user's own, with up to two of its callers: the innermost that is not in the
+    standard library or an installed package. For a tensor that was made unseen, no line is given:
+    it was made before the context was entered, in another thread, or in a function that
+    `torch.compile` compiled. Compiled functions run as they do outside.
 
     Examples:
         ```python
@@ -92,22 +103,28 @@ def trace_crossings() -> Iterator[None]:
         ```
 
         ```text
-        torch.lstm() was given inference tensors at contract/trace.py:89 in <module>
+        torch.lstm() was given inference tensors at contract/trace.py:100 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][0] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:87 in <module>
+            made by torch.zeros() at contract/trace.py:98 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.__getitem__() at contract/trace.py:89 in <module>
+            then by torch.Tensor.__getitem__() at contract/trace.py:100 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][1] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:87 in <module>
+            made by torch.zeros() at contract/trace.py:98 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.detach() at contract/trace.py:89 in <module>
+            then by torch.Tensor.detach() at contract/trace.py:100 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
         ```
     """
-    with _Tracer():
-        yield
+    tracer = _Tracer()
+    try:
+        with tracer:
+            yield
+    except Exception as error:
+        if _is_of_a_crossing(error) and not hasattr(error, _NOTED):
+            error.add_note(tracer.note_of_scope(error))
+        raise
 
 
 def travel_of(tensor: torch.Tensor) -> str | None:
@@ -139,8 +156,9 @@ class _Tracer(TorchFunctionMode):
         try:
             result = func(*args, **(kwargs or {}))
         except RuntimeError as error:
-            if str(error).startswith(_MESSAGES):
-                error.add_note(self._note(func, arguments))
+            if _is_of_a_crossing(error) and (note := self._note(func, arguments)):
+                error.add_note(note)
+                setattr(error, _NOTED, True)
             raise
         with torch._C.DisableTorchFunctionSubclass():
             self._follow(func, arguments, result)
@@ -151,15 +169,33 @@ class _Tracer(TorchFunctionMode):
         travel = self._travels.get(tensor)
         return travel or self._births.get(storage_of(tensor), _UNSEEN)  # type: ignore[no-any-return]  # the dictionary is untyped
 
-    def _note(self, func: Callable[..., Any], arguments: Mapping[str, object]) -> str:
+    def _note(self, func: Callable[..., Any], arguments: Mapping[str, object]) -> str | None:
         """Name the operation, where it was called, and each inference tensor it was given."""
-        lines = [f"{_name(func)}() was given inference tensors at {_caller()}"]
-        inference_tensors = list(_inference_tensors(arguments))
-        for path, tensor in inference_tensors[:_MOST_ARGUMENTS]:
-            travel = self.travel_of(tensor)
-            lines.append(f"  argument {shortened(path)} {list(tensor.shape)}\n    {travel}")
-        others = and_more(len(inference_tensors) - _MOST_ARGUMENTS)
-        return "\n".join([*lines, *([f" {others}"] if others else [])])
+        told = self._told("argument", _inference_tensors(arguments))
+        if not told:
+            return None
+        return "\n".join([f"{_name(func)}() was given inference tensors at {_caller()}", *told])
+
+    def note_of_scope(self, error: BaseException) -> str:
+        """Name the user's line that an error left, and the inference tensors in its scope."""
+        traceback = error.__traceback__
+        frames = [frame for frame, _ in walk_tb(traceback)]
+        users = [f for f in frames if _package(f) not in _PACKAGES and not _is_of_library(f)]
+        frame = users[-1] if users else frames[-1]
+        lines = {id(f): line for f, line in walk_tb(traceback)}
+        told = self._told("in its scope:", iter(find_inference_tensors(**frame.f_locals).items()))
+        where = f"raised at {_place(frame, lines[id(frame)])}"
+        return "\n".join([where, *(told or ["  no inference tensor is in its scope"])])
+
+    def _told(self, what: str, found: Iterator[tuple[str, torch.Tensor]]) -> list[str]:
+        """Write where each inference tensor was made."""
+        every = list(found)
+        lines = [
+            f"  {what} {shortened(path)} {list(tensor.shape)}\n    {self.travel_of(tensor)}"
+            for path, tensor in every[:_MOST_ARGUMENTS]
+        ]
+        others = and_more(len(every) - _MOST_ARGUMENTS)
+        return [*lines, *([f" {others}"] if others else [])]
 
     def _follow(
         self, func: Callable[..., Any], arguments: Mapping[str, object], result: object
@@ -195,14 +231,37 @@ def _name(func: Callable[..., Any]) -> str:
     return str(resolve_name(func) or getattr(func, "__name__", func))
 
 
+def _is_of_a_crossing(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES)
+
+
 def _caller() -> str:
-    """Name the user's innermost line, and quote it."""
+    """Name the user's innermost line with its callers, and quote it."""
     frame = _users_frame()
+    return _place(frame, frame.f_lineno)
+
+
+def _place(frame: FrameType, line: int) -> str:
     path = Path(frame.f_code.co_filename)
-    line = frame.f_lineno
     code = linecache.getline(str(path), line, frame.f_globals).strip()
-    place = f"{'/'.join(path.parts[-2:])}:{line} in {frame.f_code.co_qualname}"
+    callers = "".join(f", called at {_line(caller)}" for caller in _callers(frame))
+    place = f"{_line(frame, line)} in {frame.f_code.co_qualname}{callers}"
     return f"{place}\n        {code}" if code else place
+
+
+def _line(frame: FrameType, line: int | None = None) -> str:
+    path = Path(frame.f_code.co_filename)
+    return f"{'/'.join(path.parts[-2:])}:{line or frame.f_lineno}"
+
+
+def _callers(frame: FrameType) -> list[FrameType]:
+    """Return the user's lines that led to a frame, up to the one that stands in no function."""
+    callers: list[FrameType] = []
+    while frame.f_code.co_name != "<module>" and frame.f_back and len(callers) < _MOST_CALLERS:
+        frame = frame.f_back
+        if not _is_of_library(frame) and _package(frame) not in _PACKAGES:
+            callers.append(frame)
+    return callers
 
 
 def _users_frame() -> FrameType:
