@@ -91,6 +91,11 @@ def test_most_cases_link_to_a_report() -> None:
     assert all(link.startswith("https://") for link in links)
 
 
+def test_the_readme_quotes_the_record() -> None:
+    noticed = sum(bool(notice(row)) for row in rows().values())
+    assert f"It notices {noticed} of" in (ROOT / "README.md").read_text("utf-8")
+
+
 def test_every_tool_ran() -> None:
     assert all(list(row["tools"]) == [*TOOLS, *OTHERS] for row in rows().values())
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -70,7 +71,11 @@ def _wait_for_a_write(run: RunFolder, process: int, checkpoints: int) -> None:
 
 def _unfinished(run: RunFolder) -> dict[str, int]:
     """Return the files that are being written, or that a kill left so, and when they began."""
-    return {path.name: path.stat().st_mtime_ns for path in run.path.rglob("*.unfinished")}
+    began: dict[str, int] = {}
+    for path in run.path.rglob("*.unfinished"):
+        with suppress(FileNotFoundError):  # it is finished now
+            began[path.name] = path.stat().st_mtime_ns
+    return began
 
 
 def _readable_steps(run: RunFolder) -> int:
