@@ -22,3 +22,9 @@ def test_each_library_has_correct_trainings_and_three_mistakes_that_are_noticed(
         assert sum(not case["is_correct"] for case in cases) >= 3
         assert all(case["is_correct"] != bool(case["noticed_by"]) for case in cases)
     assert len({case["library"] for case in record["cases"]}) == len(LIBRARIES)
+
+
+def test_their_training_sees_what_their_rollout_saw() -> None:
+    record = json.loads((ROOT / RECORD).read_text("utf-8"))
+    assert len(record["first_ratio"]) == 4
+    assert all(off < 1e-5 for found in record["first_ratio"].values() for off in found.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.field.case import Case, observe
+from tests.field.first_ratio import MEASURES
 from tests.field.page import LIBRARIES, RECORD, write_page
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +19,12 @@ def main() -> None:
     cases = [case for library in LIBRARIES for case in cases_of(library)]
     rows = [run(case) for case in cases]
     versions = {name: version(name) for name in ("torch", *LIBRARIES.values())}
-    record = {"python": sys.version.split()[0], "versions": versions, "cases": rows}
+    record = {
+        "python": sys.version.split()[0],
+        "versions": versions,
+        "cases": rows,
+        "first_ratio": {library: measure() for library, measure in MEASURES.items()},
+    }
     (ROOT / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     write_page(record)
     wrong = [row["id"] for row in rows if row["is_correct"] == bool(row["noticed_by"])]

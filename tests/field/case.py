@@ -10,7 +10,6 @@ from torch import nn
 
 from tamiyo_rl import (
     InferenceTensorWarning,
-    find_inference_tensors,
     trace_crossings,
     watch_training,
 )
@@ -75,6 +74,5 @@ def observe(case: Case) -> Seen:
         "watch": [problem.rule for problem in watch.report.problems],
         "guard": [str(warning.message).splitlines()[0] for warning in guarded],
         "tracer": notes,
-        "search": list(find_inference_tensors(module=training.module)),
     }
     return Seen(raised, {tool: found for tool, found in noticed.items() if found})

@@ -1,6 +1,7 @@
 """The page about real libraries, from its record."""
 
 from collections.abc import Mapping
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ TOOLS = {
     "watch": "`watch_training`",
     "guard": "`guard_training_inputs`",
     "tracer": "`trace_crossings`",
-    "search": "`find_inference_tensors`",
 }
 
 TEXT = """\
@@ -34,6 +34,17 @@ as a user makes it, by changing a policy, a module or an optimizer.
 | library | the training | PyTorch raises | noticed by |
 |---|---|---|---|
 {rows}
+
+## Does their training see what their rollout saw?
+
+Before the first step of an update, training computes the log-probabilities and values of the
+rollout again. The table shows by how much they differ, the largest of four updates with episodes
+that end inside the rollout. RLlib computes the old values in its learner, so there is nothing to
+compare.
+
+| library | log-probability | value |
+|---|---|---|
+{ratios}
 
 `make field-test` installs the libraries, runs all of it, and writes this page: Python {python},
 {versions}.
@@ -52,6 +63,7 @@ def write_page(record: Mapping[str, Any], path: Path = PAGE) -> None:
         mistakes=len(mistakes),
         noticed=sum(bool(case["noticed_by"]) for case in mistakes),
         rows="\n".join(map(_row, cases)),
+        ratios="\n".join(starmap(_ratio, record["first_ratio"].items())),
         python=record["python"],
         versions=", ".join(f"{name} {number}" for name, number in record["versions"].items()),
     )
@@ -62,6 +74,11 @@ def _row(case: Mapping[str, Any]) -> str:
     raised = "an error" if case["raised"] else ""
     tools = [_tool(name, found) for name, found in case["noticed_by"].items()]
     return f"| {case['library']} | {case['what']} | {raised} | {', '.join(tools)} |"
+
+
+def _ratio(library: str, differences: Mapping[str, float]) -> str:
+    cells = [f"{differences[n]:.1e}" if n in differences else "" for n in ("log_prob", "value")]
+    return f"| {library} | {' | '.join(cells)} |"
 
 
 def _tool(name: str, found: list[str]) -> str:

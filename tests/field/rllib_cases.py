@@ -10,13 +10,17 @@ import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from tests.field.case import Case, Training
 
+__all__ = ["CASES", "Columns", "PPOTorchLearner", "make"]
+
 LIBRARY = "rllib"
 MODEL = {"use_lstm": True, "lstm_cell_size": 16, "fcnet_hiddens": [16], "max_seq_len": 8}
+SETTINGS = {"train_batch_size_per_learner": 128, "minibatch_size": 64, "num_epochs": 2}
 
 
 class OldLogProbs(DefaultPPOTorchRLModule):
@@ -49,8 +53,10 @@ class CachedTable(DefaultPPOTorchRLModule):
         return super().compute_values(*args, **kwargs) * self.table
 
 
-def training(module_class: type[DefaultPPOTorchRLModule] = DefaultPPOTorchRLModule) -> Training:
-    """Return the module of the learner, and what trains it for an iteration."""
+def make(
+    module_class: type[DefaultPPOTorchRLModule] = DefaultPPOTorchRLModule, **settings: Any
+) -> Any:
+    """Make the algorithm."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,10 +66,15 @@ def training(module_class: type[DefaultPPOTorchRLModule] = DefaultPPOTorchRLModu
             .environment("CartPole-v1")
             .env_runners(num_env_runners=0, num_envs_per_env_runner=2)
             .learners(num_learners=0)
-            .training(train_batch_size_per_learner=128, minibatch_size=64, num_epochs=2)
+            .training(**{**SETTINGS, **settings})
             .rl_module(rl_module_spec=RLModuleSpec(module_class=module_class, model_config=MODEL))
         )
-        algorithm = config.build_algo()
+        return config.build_algo()
+
+
+def training(module_class: type[DefaultPPOTorchRLModule] = DefaultPPOTorchRLModule) -> Training:
+    """Return the module of the learner, and what trains it for an iteration."""
+    algorithm = make(module_class)
     learner = algorithm.learner_group._learner
 
     def train() -> None:

@@ -77,8 +77,8 @@ class CachedTable(RNNModel):
         return latent * self.table
 
 
-def training(actor: type[RNNModel] = RNNModel, critic: type[RNNModel] = RNNModel) -> Training:
-    """Return the models, and what trains them for two iterations."""
+def make(actor: type[RNNModel] = RNNModel, critic: type[RNNModel] = RNNModel) -> OnPolicyRunner:
+    """Make the runner."""
     torch.manual_seed(0)
     model = {"hidden_dims": [16], "rnn_hidden_dim": 16}
     gaussian = {"class_name": "rsl_rl.modules.distribution:GaussianDistribution"}
@@ -95,13 +95,20 @@ def training(actor: type[RNNModel] = RNNModel, critic: type[RNNModel] = RNNModel
         "critic": {"class_name": critic, **model},
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        runner = OnPolicyRunner(Point(), settings)
+        return OnPolicyRunner(Point(), settings)
 
-    def learn() -> None:
-        with contextlib.redirect_stdout(io.StringIO()):
-            runner.learn(2)
 
-    return Training(nn.ModuleDict({"actor": runner.alg.actor, "critic": runner.alg.critic}), learn)
+def learn(runner: OnPolicyRunner, iterations: int) -> None:
+    """Train without a word."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        runner.learn(iterations)
+
+
+def training(actor: type[RNNModel] = RNNModel, critic: type[RNNModel] = RNNModel) -> Training:
+    """Return the models, and what trains them for two iterations."""
+    runner = make(actor, critic)
+    models = nn.ModuleDict({"actor": runner.alg.actor, "critic": runner.alg.critic})
+    return Training(models, lambda: learn(runner, 2))
 
 
 CASES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from tensordict import TensorDictBase  # type: ignore[import-untyped]  # it ships no types
 from tensordict.nn import (  # type: ignore[import-untyped]  # it ships no types
     TensorDictModule,
     TensorDictSequential,
@@ -22,6 +23,8 @@ from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
 from tests.field.case import Case, Training
+
+__all__ = ["CASES", "collect", "make", "set_recurrent_mode", "training"]
 
 LIBRARY = "torchrl"
 STEPS = 64
@@ -68,6 +71,15 @@ def make(*, detach_logits: bool = False, detach_values: bool = False) -> Parts:
     return Parts(env, core, policy, loss, advantage)
 
 
+def collect(parts: Parts) -> TensorDictBase:
+    """Collect a rollout, with its values and advantages."""
+    with torch.no_grad():
+        data = parts.env.rollout(STEPS, parts.policy, break_when_any_done=False)
+    with torch.no_grad(), set_recurrent_mode(True):
+        parts.advantage(data)
+    return data
+
+
 def training(
     parts: Parts,
     *,
@@ -78,10 +90,7 @@ def training(
 
     def train() -> None:
         for _ in range(2):
-            with torch.no_grad():
-                data = parts.env.rollout(STEPS, parts.policy, break_when_any_done=False)
-            with torch.no_grad(), set_recurrent_mode(True):
-                parts.advantage(data)
+            data = collect(parts)
             with set_recurrent_mode(True):
                 losses = parts.loss(data)
             total = losses["loss_objective"] + losses["loss_critic"] + losses["loss_entropy"]
