@@ -281,6 +281,17 @@ def test_a_term_that_reaches_only_what_does_not_step_is_broken() -> None:
     assert "term 2" in found(watch)["wasted-term"][0]
 
 
+def test_a_term_of_an_optimizer_that_steps_later_is_right() -> None:
+    model, codes = Model(), nn.Parameter(torch.ones(3))
+    later = torch.optim.SGD([codes], lr=0.1)  # steps every tenth time
+    watch = run(model, lambda model: both(model) + codes.square().mean())
+    assert watch.report.findings == ()
+    del later
+    gc.collect()
+    watch = run(model, lambda model: both(model) + codes.square().mean())
+    assert list(found(watch)) == ["wasted-term"]
+
+
 def test_two_steps_on_one_gradient_are_right() -> None:
     model = Model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

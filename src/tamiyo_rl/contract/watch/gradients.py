@@ -63,9 +63,13 @@ class Gradients:
 
 def names_held(optimizers: Iterable[Optimizer], names: Mapping[int, str]) -> frozenset[str]:
     """Name the parameters that any of the optimizers holds."""
+    return frozenset(names[key] for key in ids_held(optimizers) if key in names)
+
+
+def ids_held(optimizers: Iterable[Optimizer]) -> frozenset[int]:
+    """Return the ids of the parameters that the optimizers hold."""
     groups = (group for optimizer in optimizers for group in optimizer.param_groups)
-    ids = (id(parameter) for group in groups for parameter in group["params"])
-    return frozenset(names[key] for key in ids if key in names)
+    return frozenset(id(parameter) for group in groups for parameter in group["params"])
 
 
 def living_optimizers() -> list[Optimizer]:
