@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import cast, Literal
 
 import torch
 from torch import nn
@@ -209,9 +209,7 @@ def open_forget_gates(core: EpisodicLSTM) -> None:
 
 def last_layer(head: nn.Sequential | nn.Linear) -> nn.Linear:
     """Return the layer that gives the output of a head."""
-    last = head if isinstance(head, nn.Linear) else head[-1]
-    assert isinstance(last, nn.Linear)  # noqa: S101 - make_head ends with one
-    return last
+    return head if isinstance(head, nn.Linear) else cast("nn.Linear", head[-1])
 
 
 def join_states(states: Sequence[HiddenState]) -> HiddenState:
