@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import cast, Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
