@@ -1,5 +1,6 @@
 """`watch_training` finds what nothing trains, accuses no right code, and leaves no trace."""
 
+import copy
 import functools
 import gc
 import itertools
@@ -618,7 +619,23 @@ def zero_at_first(module: Batched, other: nn.Linear) -> None:
     once.step()
 
 
+def learnt_by_copies(module: Batched) -> None:
+    """Give the gradients of a trained copy to the module, as meta-learning of first order does."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    for _ in range(4):
+        inner = copy.deepcopy(module)
+        inner_optimizer = torch.optim.SGD(inner.parameters(), lr=0.1)
+        for _ in range(2):
+            inner_optimizer.zero_grad()
+            inner().backward()
+            inner_optimizer.step()
+        for own, other in zip(module.parameters(), inner.parameters(), strict=True):
+            own.grad = None if other.grad is None else other.grad.clone()
+        optimizer.step()
+
+
 RIGHT = (
+    learnt_by_copies,
     online,
     overlapping,
     cancelled_later,
@@ -701,11 +718,17 @@ def test_a_term_of_a_frozen_part_is_to_be_looked_at() -> None:
 
 
 def test_two_constants_of_one_line_are_two_terms() -> None:
-    def loss(model: Model) -> torch.Tensor:
-        policy, value = model.terms()
-        return (policy + torch.tensor(2.0)) + (value + torch.tensor(3.0))
-
-    assert list(found(run(Model(), loss))) == ["fixed-term"]
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch_training(model) as watch:
+        for _ in range(4):
+            policy, value = model.terms()
+            losses = policy + torch.tensor(2.0), value + torch.tensor(3.0)
+            optimizer.zero_grad()
+            for loss in losses:
+                loss.backward(retain_graph=True)
+            optimizer.step()
+    assert list(found(watch)) == ["fixed-term"]
 
 
 def test_a_term_that_reaches_what_no_optimizer_holds_is_broken() -> None:
@@ -817,12 +840,19 @@ def test_a_training_in_another_thread_is_seen() -> None:
     assert watch.report.steps == 1
 
 
-def test_a_fault_of_the_watch_does_not_end_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("part", "steps"), [("gradients.Gradients.see", 0), ("summands.users_place", 4)]
+)
+def test_a_fault_of_the_watch_does_not_end_the_training(
+    part: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tamiyo_rl.contract.watch.gradients.Gradients.see", fail)
-    assert run(Model(), both).report.steps == 0
+    monkeypatch.setattr(f"tamiyo_rl.contract.watch.{part}", fail)
+    watch = run(Model(), lambda model: both(model) + torch.rand(()))
+    assert watch.report.steps == steps
+    assert watch.report.problems == ()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class Clearing:
         self._parameters = parameters
         self._followed: torch.Tensor | None = None
         self._left: int | None = None  # checksum of the gradient that the last step left
+        self._before: int | None = None  # the same before the last backward()
         self._was_cleared = True
         self._is_new = False
         self._is_finite = True
@@ -39,8 +40,9 @@ class Clearing:
             self.unused += self._is_new and (self._is_finite or self._is_stuck_at(scale))
             self._was_cleared = True
             self._is_new = False
-        elif self._followed is not None and not self._is_new:
-            self._was_cleared |= self._left != _sum_of_gradient(self._followed)
+        elif not self._is_new:
+            self._was_cleared |= self._left != self._gradient_sum()
+        self._before = self._gradient_sum()
         self._scale = scale
 
     def _is_stuck_at(self, scale: float | None) -> bool:
@@ -51,7 +53,7 @@ class Clearing:
         """See whether there is a gradient, and whether a scaler may skip its step."""
         if self._followed is None:
             self._followed = next(filter(_has_gradient, self._parameters.values()), None)
-        self._is_new = self._followed is not None and self._followed.grad is not None
+        self._is_new |= self._gradient_sum() != self._before  # else this one gave it nothing
         self._is_finite = are_finite(self._parameters.values())
 
     def after_step(self, optimizer: Optimizer) -> None:
@@ -61,9 +63,14 @@ class Clearing:
         if self._is_new:
             self.steps += 1
             self.kept += not self._was_cleared
-        self._left = _sum_of_gradient(self._followed)
+        self._left = self._gradient_sum()
         self._was_cleared = False
         self._is_new = False
+
+    def _gradient_sum(self) -> int | None:
+        """Return a checksum of the gradient, None without one."""
+        grad = None if self._followed is None else self._followed.grad
+        return None if grad is None else checksum(grad)
 
 
 def scale_of(root: torch.Tensor) -> float | None:
@@ -76,7 +83,3 @@ def scale_of(root: torch.Tensor) -> float | None:
 
 def _has_gradient(parameter: torch.Tensor) -> bool:
     return parameter.grad is not None and is_plain(parameter.grad)
-
-
-def _sum_of_gradient(parameter: torch.Tensor) -> int | None:
-    return None if parameter.grad is None else checksum(parameter.grad)

@@ -31,6 +31,10 @@ class Reached:
         is_unused = self.had_gradient and stepped.isdisjoint(self.leaves) and self.are_still
         return is_unused and (self.was_cleared or not self._are_held)
 
+    def reaches_the_same_as(self, other: Reached) -> bool:
+        """Tell whether these are the same parameters, and not those of a new copy each time."""
+        return self.leaves.keys() == other.leaves.keys()
+
     def stays_wasted(self, joined: frozenset[int]) -> bool:
         """Tell whether it is still so at the end, when more optimizers have taken a step."""
         return joined.isdisjoint(self.leaves) and (self.was_cleared or self.are_still)
@@ -91,7 +95,8 @@ class WastedTerms:
         """Count the terms whose gradients nothing has used."""
         for term, reached in self._reached.items():
             self._rounds[term] += 1
-            self._wasted[term] += reached.is_wasted(self._stepped)
+            is_same = reached.reaches_the_same_as(self._last.get(term, reached))
+            self._wasted[term] += is_same and reached.is_wasted(self._stepped)
         self._last |= self._reached
         self._reached.clear()
         self._stepped = frozenset()
