@@ -1,11 +1,14 @@
 """`watch_training` finds what nothing trains, accuses no right code, and leaves no trace."""
 
+import copy
+import functools
 import gc
+import itertools
 import json
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -481,6 +484,328 @@ def test_right_loops_of_other_kinds_are_not_accused(loop: Callable[[Batched], No
     assert watch.report.steps
 
 
+def online(module: Batched) -> None:
+    """Square an error of one number by hand: the target is no term."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    for _ in range(4):
+        error = torch.randn(()) - module()
+        optimizer.zero_grad()
+        (error * error).backward()
+        optimizer.step()
+
+
+def overlapping(module: Batched) -> None:
+    """Divide by a sum that holds a count, as the Dice loss does."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    for _ in range(4):
+        both_sums = module()
+        optimizer.zero_grad()
+        (-(2 * both_sums) / (both_sums + torch.rand(()))).backward()
+        optimizer.step()
+
+
+def cancelled_later(module: Batched) -> None:
+    """Take the value of a term away after others were added."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    for _ in range(4):
+        policy, value = module.model.terms()
+        optimizer.zero_grad()
+        (policy + value - value.detach()).backward()
+        optimizer.step()
+
+
+def accumulated_beside_another(module: Batched, other: nn.Linear) -> None:
+    """Let one optimizer step each time, and the other every fourth time."""
+    seldom = torch.optim.SGD(module.parameters(), lr=0.1)
+    often = torch.optim.SGD(other.parameters(), lr=0.1)
+    for number in range(12):
+        module().backward()
+        often.zero_grad()
+        other(torch.randn(4, 2)).square().mean().backward()
+        often.step()
+        if number % 4 == 3:
+            seldom.step()
+            seldom.zero_grad()
+
+
+def joined_later(module: Batched) -> None:
+    """Warm up the value before the optimizer of the rest takes a step."""
+    model = module.model
+    value = torch.optim.SGD(model.value.parameters(), lr=0.1)
+    rest = torch.optim.SGD([*model.core.parameters(), *model.policy.parameters()], lr=0.1)
+    for number in range(9):
+        policy_loss, value_loss = model.terms()
+        model.zero_grad()
+        (policy_loss + value_loss).backward()
+        value.step()
+        if number > 5:
+            rest.step()
+
+
+def scaled_too_high(module: Batched, other: nn.Linear) -> None:
+    """Let a scaler skip the first steps of one optimizer, while another takes its own."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    often = torch.optim.SGD(other.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    for _ in range(15):
+        module.zero_grad()
+        often.zero_grad()
+        scaler.scale(100 * module()).backward()
+        other(torch.randn(4, 2)).square().mean().backward()
+        scaler.step(optimizer)
+        often.step()
+        scaler.update()
+
+
+def traced(module: Batched) -> None:
+    """Let the gradients decay, in place of clearing them."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    for _ in range(4):
+        for parameter in module.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(0.9)
+        module().backward()
+        optimizer.step()
+
+
+def restored(module: Batched) -> None:
+    """Put the parameters back at the end, as the search for a learning rate does."""
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    accumulated(module)
+    module.load_state_dict(before)
+
+
+def with_masters(module: Batched) -> None:
+    """Let the optimizer hold copies of one part, and the other part itself."""
+    model = module.model
+    masters = [p.detach().clone().requires_grad_() for p in model.policy.parameters()]
+    rest = [*model.core.parameters(), *model.value.parameters()]
+    optimizer = torch.optim.SGD([*masters, *rest], lr=0.1)
+    for _ in range(4):
+        module.zero_grad()
+        module().backward()
+        for master, own in zip(masters, model.policy.parameters(), strict=True):
+            master.grad = own.grad
+        optimizer.step()
+        with torch.no_grad():
+            for master, own in zip(masters, model.policy.parameters(), strict=True):
+                own.copy_(master)
+
+
+def averaged(module: Batched) -> None:
+    """Let one part follow another, though it requires a gradient and the optimizer holds it."""
+    model = module.model
+    optimizer = torch.optim.Adam(model.parameters())
+    for _ in range(4):
+        optimizer.zero_grad()
+        model.terms()[0].backward()
+        optimizer.step()
+        with torch.no_grad():
+            for parameter in model.value.parameters():
+                parameter.lerp_(torch.ones(()), 0.1)
+
+
+def frozen_later(module: Batched) -> None:
+    """Freeze a part when the watch already runs."""
+    optimizer = torch.optim.Adam(module.parameters())
+    module.model.value.requires_grad_(requires_grad=False)
+    for _ in range(4):
+        optimizer.zero_grad()
+        module.model.terms()[0].backward()
+        optimizer.step()
+    module.model.value.requires_grad_(requires_grad=True)
+
+
+def zero_at_first(module: Batched, other: nn.Linear) -> None:
+    """Step a part that begins at zero once, beside an optimizer that steps often."""
+    for head in (module.model.policy, module.model.value):
+        nn.init.zeros_(head.weight)
+    often = torch.optim.SGD(other.parameters(), lr=0.1)
+    once = torch.optim.SGD(module.parameters(), lr=0.1)
+    for _ in range(4):
+        often.zero_grad()
+        other(torch.randn(4, 2)).square().mean().backward()
+        often.step()
+    module().backward()
+    once.step()
+
+
+def learnt_by_copies(module: Batched) -> None:
+    """Give the gradients of a trained copy to the module, as meta-learning of first order does."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    for _ in range(4):
+        inner = copy.deepcopy(module)
+        inner_optimizer = torch.optim.SGD(inner.parameters(), lr=0.1)
+        for _ in range(2):
+            inner_optimizer.zero_grad()
+            inner().backward()
+            inner_optimizer.step()
+        for own, other in zip(module.parameters(), inner.parameters(), strict=True):
+            own.grad = None if other.grad is None else other.grad.clone()
+        optimizer.step()
+
+
+RIGHT = (
+    learnt_by_copies,
+    online,
+    overlapping,
+    cancelled_later,
+    joined_later,
+    traced,
+    restored,
+    with_masters,
+    averaged,
+    frozen_later,
+)
+
+
+@pytest.mark.parametrize("loop", RIGHT)
+def test_right_loops_that_look_like_a_mistake_are_not_accused(
+    loop: Callable[[Batched], None],
+) -> None:
+    module = Batched()
+    with watch_training(module) as watch:
+        loop(module)
+    gc.collect()  # the optimizers are gone
+    assert watch.report.findings == ()
+    assert watch.report.steps
+
+
+@pytest.mark.parametrize("loop", [accumulated_beside_another, scaled_too_high, zero_at_first])
+def test_right_loops_of_two_optimizers_are_not_accused(
+    loop: Callable[[Batched, nn.Linear], None],
+) -> None:
+    module, other = Batched(), nn.Linear(2, 1)
+    with watch_training([module, other]) as watch:
+        loop(module, other)
+    assert watch.report.problems == ()
+    assert watch.report.steps
+
+
+def test_modules_that_share_a_part_name_it_once() -> None:
+    model = Model()
+    actor, critic = nn.Sequential(model.core, model.policy), nn.Sequential(model.core, model.value)
+
+    def train() -> None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(4):
+            inputs = torch.randn(4, 3)
+            optimizer.zero_grad()
+            (actor(inputs).square().mean() + critic(inputs).square().mean()).backward()
+            optimizer.step()
+
+    with watch_training([actor, critic]) as watch:
+        train()
+        gc.collect()
+    assert watch.report.findings == ()
+
+
+def test_a_scaler_that_still_looks_for_its_scale_is_right() -> None:
+    def train(scalers: Iterator[torch.amp.GradScaler]) -> Watch:
+        model = Model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with watch_training(model) as watch:
+            for scaler in itertools.islice(scalers, 4):
+                optimizer.zero_grad()
+                scaler.scale(1e6 * both(model)).backward()
+                scaler.step(optimizer)
+                scaler.update()
+        return watch
+
+    def new_scaler() -> torch.amp.GradScaler:
+        return torch.amp.GradScaler("cpu", init_scale=2.0**127)
+
+    assert list(found(train(itertools.repeat(new_scaler())))) == ["no-step"]
+    assert list(found(train(iter(new_scaler, None)))) == ["unused-gradients"]
+
+
+def test_a_term_of_a_frozen_part_is_to_be_looked_at() -> None:
+    model = Model()
+    for part in (model.core, model.policy):
+        part.requires_grad_(requires_grad=False)
+    watch = run(model, both)
+    assert list(found(watch)) == ["frozen-term"]
+    assert watch.report.problems == ()
+
+
+def test_two_constants_of_one_line_are_two_terms() -> None:
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch_training(model) as watch:
+        for _ in range(4):
+            policy, value = model.terms()
+            losses = policy + torch.tensor(2.0), value + torch.tensor(3.0)
+            optimizer.zero_grad()
+            for loss in losses:
+                loss.backward(retain_graph=True)
+            optimizer.step()
+    assert list(found(watch)) == ["fixed-term"]
+
+
+def test_a_term_that_reaches_what_no_optimizer_holds_is_broken() -> None:
+    generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
+    with watch_training(generator) as watch:
+        for _ in range(4):
+            made = generator(torch.randn(4, 2))
+            optimizer.zero_grad()
+            (made.square().mean() - critic(made.detach()).mean()).backward()
+            optimizer.step()
+    assert list(found(watch)) == ["wasted-term"]
+
+
+def test_a_watch_keeps_no_graph() -> None:
+    class Mark:
+        """Lives as long as a graph."""
+
+    model = Model()
+    marks = []
+    with watch_training(model):
+        for _ in range(3):
+            total = both(model) + torch.ones(())
+            mark = Mark()
+            node: Any = total.grad_fn
+            node.metadata["mark"] = mark
+            marks.append(weakref.ref(mark))
+            del total, node, mark
+        gc.collect()
+        assert [mark() for mark in marks] == [None] * 3
+
+
+def test_terms_are_not_looked_at_for_ever_where_no_step_is_seen() -> None:
+    model = Model()
+    with watch_training(model):
+        for _ in range(101):
+            both(model).backward()
+        assert "__add__" not in vars(torch.Tensor)
+
+
+def test_a_backward_that_another_tool_wrapped_meanwhile_stays() -> None:
+    before = torch.autograd.backward
+    watch = watch_training(Model()).__enter__()
+    theirs = functools.partial(torch.autograd.backward)
+    torch.autograd.backward = theirs
+    watch.__exit__(None, None, None)
+    try:
+        assert torch.autograd.backward is theirs
+        assert run(Model(), both).report.backwards == 4
+    finally:
+        torch.autograd.backward = before
+
+
+def test_an_operator_that_another_tool_wrapped_meanwhile_stays() -> None:
+    watch = watch_training(Model()).__enter__()
+    ours = torch.Tensor.__add__
+    theirs = functools.partialmethod(ours)
+    torch.Tensor.__add__ = theirs  # type: ignore[method-assign,assignment]
+    watch.__exit__(None, None, None)
+    try:
+        assert vars(torch.Tensor)["__add__"] is theirs
+        assert run(Model(), both).report.findings == ()
+    finally:
+        del torch.Tensor.__add__
+
+
 def optimizer_hooks() -> dict[int, Any]:
     return dict(sys.modules["torch.optim.optimizer"]._global_optimizer_post_hooks)
 
@@ -526,12 +851,19 @@ def test_a_training_in_another_thread_is_seen() -> None:
     assert watch.report.steps == 1
 
 
-def test_a_fault_of_the_watch_does_not_end_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("part", "steps"), [("gradients.Gradients.see", 0), ("summands.users_place", 4)]
+)
+def test_a_fault_of_the_watch_does_not_end_the_training(
+    part: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tamiyo_rl.contract.watch.gradients.Gradients.see", fail)
-    assert run(Model(), both).report.steps == 0
+    monkeypatch.setattr(f"tamiyo_rl.contract.watch.{part}", fail)
+    watch = run(Model(), lambda model: both(model) + torch.rand(()))
+    assert watch.report.steps == steps
+    assert watch.report.problems == ()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch.optim import Optimizer
+
+from tamiyo_rl.contract.watch.gradients import are_finite, ids_held, is_cleared
+from tamiyo_rl.contract.watch.movement import checksum, is_plain
 
 
 class Clearing:
@@ -22,34 +26,60 @@ class Clearing:
         self.unused = 0
         self._parameters = parameters
         self._followed: torch.Tensor | None = None
+        self._left: int | None = None  # checksum of the gradient that the last step left
+        self._before: int | None = None  # the same before the last backward()
         self._was_cleared = True
         self._is_new = False
+        self._is_finite = True
+        self._scale: float | None = None
 
-    def before_backward(self) -> None:
-        """See whether the gradient is gone."""
-        if self._followed is None:
-            return
-        if self._followed.grad is None or not bool(self._followed.grad.any()):
+    def before_backward(self, roots: tuple[torch.Tensor, ...]) -> None:
+        """See whether the gradient is gone, or was changed by hand, as an eligibility trace is."""
+        scale = next(map(scale_of, roots), None)
+        if self._followed is not None and is_cleared(self._followed):
+            self.unused += self._is_new and (self._is_finite or self._is_stuck_at(scale))
             self._was_cleared = True
-            self.unused += self._is_new
             self._is_new = False
+        elif not self._is_new:
+            self._was_cleared |= self._left != self._gradient_sum()
+        self._before = self._gradient_sum()
+        self._scale = scale
+
+    def _is_stuck_at(self, scale: float | None) -> bool:
+        """Tell whether a scaler has not lowered the scale, as one does that skips a step."""
+        return scale is not None and scale == self._scale
 
     def after_backward(self) -> None:
-        """See whether there is a gradient."""
+        """See whether there is a gradient, and whether a scaler may skip its step."""
         if self._followed is None:
-            given = (p for p in self._parameters.values() if p.grad is not None)
-            self._followed = next(given, None)
-        self._is_new = self._followed is not None and self._followed.grad is not None
+            self._followed = next(filter(_has_gradient, self._parameters.values()), None)
+        self._is_new |= self._gradient_sum() != self._before  # else this one gave it nothing
+        self._is_finite = are_finite(self._parameters.values())
 
-    def after_step(self) -> None:
-        """Count a step of the optimizer that holds the parameter."""
+    def after_step(self, optimizer: Optimizer) -> None:
+        """Count a step, if its optimizer holds the parameter."""
+        if self._followed is None or id(self._followed) not in ids_held(optimizer):
+            return
         if self._is_new:
             self.steps += 1
             self.kept += not self._was_cleared
+        self._left = self._gradient_sum()
         self._was_cleared = False
         self._is_new = False
 
-    def is_held_by(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Tell whether an optimizer holds the parameter."""
-        groups = (group["params"] for group in optimizer.param_groups)
-        return any(p is self._followed for params in groups for p in params)
+    def _gradient_sum(self) -> int | None:
+        """Return a checksum of the gradient, None without one."""
+        grad = None if self._followed is None else self._followed.grad
+        return None if grad is None else checksum(grad)
+
+
+def scale_of(root: torch.Tensor) -> float | None:
+    """Return the number that a loss was multiplied with last, as a gradient scaler does."""
+    factor = getattr(root.grad_fn, "_saved_other", None)
+    if isinstance(factor, torch.Tensor) and factor.numel() == 1:
+        return float(factor.detach())
+    return None
+
+
+def _has_gradient(parameter: torch.Tensor) -> bool:
+    return parameter.grad is not None and is_plain(parameter.grad)

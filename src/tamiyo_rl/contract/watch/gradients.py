@@ -1,16 +1,16 @@
-"""What the steps of the optimizers show of the parameters."""
+"""What the steps of the optimizers show of the gradients."""
 
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from weakref import WeakKeyDictionary
 
 import torch
-from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+from tamiyo_rl.contract.watch.movement import is_plain
 
 
 class Gradients:
@@ -21,17 +21,18 @@ class Gradients:
 
     Attributes:
         steps: Steps of optimizers that hold one of them.
-        stepped: Names of those whose optimizer has taken a step.
         given: Names of those that have had a gradient.
-        moved: Names of those whose gradient was not 0 in some element.
+        nonzero: Names of those whose gradient was not 0 in some element.
+        frozen: Names of those that were frozen at a step, before they had such a gradient.
     """
 
     def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
         self.parameters = parameters
         self.steps = 0
-        self.stepped: set[str] = set()
         self.given: set[str] = set()
-        self.moved: set[str] = set()
+        self.nonzero: set[str] = set()
+        self.frozen: set[str] = set()
+        self._steps: Counter[frozenset[str]] = Counter()  # by what the optimizer holds
         self._names = {id(parameter): name for name, parameter in parameters.items()}
         self._waiting = dict(parameters)
         self._known: WeakKeyDictionary[Optimizer, tuple[int, frozenset[str]]] = WeakKeyDictionary()
@@ -42,16 +43,26 @@ class Gradients:
         if not held:
             return
         self.steps += 1
-        self.stepped |= held
+        self._steps[held] += 1
         for name, parameter in tuple(self._waiting.items()):
-            if parameter.grad is not None:
-                self._take(name, parameter.grad)
+            self._look(name, parameter)
 
-    def _take(self, name: str, gradient: torch.Tensor) -> None:
-        self.given.add(name)
-        if not is_plain(gradient) or bool(gradient.any()):  # of a shard, nothing is said
-            self.moved.add(name)
+    def stepped(self, times: int = 1) -> frozenset[str]:
+        """Name the parameters whose optimizers have taken so many steps."""
+        counted: Counter[str] = Counter()
+        for held, steps in self._steps.items():
+            counted.update(dict.fromkeys(held, steps))
+        return frozenset(name for name, steps in counted.items() if steps >= times)
+
+    def _look(self, name: str, parameter: torch.Tensor) -> None:
+        if not parameter.requires_grad:
+            self.frozen.add(name)
             del self._waiting[name]
+        elif parameter.grad is not None:
+            self.given.add(name)
+            if not is_plain(parameter.grad) or bool(parameter.grad.any()):  # a shard tells nothing
+                self.nonzero.add(name)
+                del self._waiting[name]
 
     def _held(self, optimizer: Optimizer) -> frozenset[str]:
         """Name the watched parameters that an optimizer holds, which seldom changes."""
@@ -61,15 +72,15 @@ class Gradients:
         return self._known[optimizer][1]
 
 
+def ids_held(optimizer: Optimizer) -> frozenset[int]:
+    """Return the ids of the parameters that an optimizer holds."""
+    return frozenset(id(p) for group in optimizer.param_groups for p in group["params"])
+
+
 def names_held(optimizers: Iterable[Optimizer], names: Mapping[int, str]) -> frozenset[str]:
     """Name the parameters that any of the optimizers holds."""
-    return frozenset(names[key] for key in ids_held(optimizers) if key in names)
-
-
-def ids_held(optimizers: Iterable[Optimizer]) -> frozenset[int]:
-    """Return the ids of the parameters that the optimizers hold."""
-    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
-    return frozenset(id(parameter) for group in groups for parameter in group["params"])
+    ids = (key for optimizer in optimizers for key in ids_held(optimizer))
+    return frozenset(names[key] for key in ids if key in names)
 
 
 def living_optimizers() -> list[Optimizer]:
@@ -77,17 +88,13 @@ def living_optimizers() -> list[Optimizer]:
     return [value for value in gc.get_objects() if issubclass(type(value), Optimizer)]
 
 
-def is_plain(tensor: torch.Tensor) -> bool:
-    """Tell whether a tensor is a dense one with values, and not a shard or another stand-in."""
-    kind = type(tensor)
-    known = kind is torch.Tensor or kind is torch.nn.Parameter
-    return known and tensor.layout == torch.strided and not tensor.is_meta and not is_lazy(tensor)
+def are_finite(parameters: Iterable[torch.Tensor]) -> bool:
+    """Tell whether the gradients that are plain are finite: a scaler skips the step of others."""
+    gradients = (parameter.grad for parameter in parameters if parameter.grad is not None)
+    return all(bool(grad.isfinite().all()) for grad in gradients if is_plain(grad))
 
 
-def checksum(parameter: torch.Tensor) -> int | None:
-    """Add up the bits of the elements, so that a change of one shows; None where it cannot be."""
-    size = parameter.element_size() if is_plain(parameter) else 0
-    if size not in INTEGERS or not parameter.numel() or parameter.is_complex():
-        return None
-    with torch.no_grad():
-        return int(parameter.detach().view(INTEGERS[size]).sum(dtype=torch.int64))
+def is_cleared(parameter: torch.Tensor) -> bool:
+    """Tell whether a parameter has no gradient, or one of 0."""
+    grad = parameter.grad
+    return grad is None or (is_plain(grad) and not bool(grad.any()))

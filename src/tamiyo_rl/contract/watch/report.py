@@ -113,6 +113,12 @@ RULES: Mapping[str, Rule] = {
             "nothing, where they are a target network; else freeze them or train them",
         ),
         Rule(
+            "frozen-term",
+            "look",
+            "terms of the loss without a graph, in a module that has frozen parameters",
+            "nothing, where only frozen parameters compute them; else compute them with a graph",
+        ),
+        Rule(
             "fixed-term",
             "look",
             "terms of the loss without a graph, whose value does not change",
@@ -133,7 +139,7 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "no-step",
             "look",
-            "no optimizer has taken a step while the watch ran",
+            "no optimizer that holds a watched parameter has taken a step while the watch ran",
             "watch for longer, around the whole loop",
         ),
     )

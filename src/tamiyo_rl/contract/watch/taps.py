@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -17,19 +17,17 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
-from tamiyo_rl.contract.watch.summands import Additions, Operand
+from tamiyo_rl.contract.watch.summands import Additions
 
 
 class Observer(Protocol):
     """What is told of a training."""
 
     @property
-    def needs_operands(self) -> bool:
-        """Whether the operands of additions are still of use."""
+    def needs_terms(self) -> bool:
+        """Whether the terms of the loss are still looked at."""
 
-    def before_backward(
-        self, roots: tuple[torch.Tensor, ...], operands: Mapping[Any, Operand]
-    ) -> None:
+    def before_backward(self, roots: tuple[torch.Tensor, ...]) -> None:
         """See the roots of a graph that is about to be differentiated."""
 
     def after_backward(self) -> None:
@@ -49,6 +47,7 @@ class Taps:
         self._additions = Additions()
         self._lock = threading.RLock()
         self._backward: Callable[..., None] = torch.autograd.backward
+        self._wrapper = self._backward
         self._is_inside = False
 
     def add(self, observer: Observer) -> None:
@@ -68,11 +67,12 @@ class Taps:
 
     def _open(self) -> None:
         self._backward = torch.autograd.backward
-        torch.autograd.backward = self._telling(self._backward)
+        self._wrapper = torch.autograd.backward = self._telling(self._backward)
         self._handle = register_optimizer_step_post_hook(self._after_step)
 
     def _close(self) -> None:
-        torch.autograd.backward = self._backward
+        if torch.autograd.backward is self._wrapper:  # else somebody has wrapped it since
+            torch.autograd.backward = self._backward
         self._additions.close()
         self._handle.remove()
 
@@ -84,20 +84,23 @@ class Taps:
                 return
             several = tensors if isinstance(tensors, list | tuple) else (tensors,)
             roots = tuple(root for root in several if isinstance(root, torch.Tensor))
-            self._tell(lambda observer: observer.before_backward(roots, self._additions.operands))
-            self._additions.operands.clear()
+            self._tell(lambda observer: observer.before_backward(roots))
             self._is_inside = True
             try:
                 original(tensors, *args, **kwargs)
             finally:
                 self._is_inside = False
             self._tell(lambda observer: observer.after_backward())
+            self._close_additions()
 
         return backward
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
         self._tell(lambda observer: observer.after_step(optimizer))
-        if not any(observer.needs_operands for observer in self._observers):
+        self._close_additions()
+
+    def _close_additions(self) -> None:
+        if not any(observer.needs_terms for observer in tuple(self._observers)):
             self._additions.close()
 
     def _tell(self, tell: Callable[[Observer], None]) -> None:

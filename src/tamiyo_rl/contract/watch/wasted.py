@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakSet
 
 import torch
 from torch.optim import Optimizer
 
 from tamiyo_rl.contract.graph import graph_behind
-from tamiyo_rl.contract.watch.gradients import ids_held, living_optimizers
+from tamiyo_rl.contract.watch.gradients import are_finite, ids_held, is_cleared, living_optimizers
+from tamiyo_rl.contract.watch.movement import checksum
 from tamiyo_rl.contract.watch.summands import summands, users_line
+
+
+@dataclass
+class Reached:
+    """The parameters that a term reaches, as they were before `backward()`."""
+
+    leaves: Mapping[int, torch.Tensor]
+    checksums: list[int | None]
+    had_gradient: bool = False
+    was_cleared: bool = False
+
+    def is_wasted(self, stepped: frozenset[int]) -> bool:
+        """Tell whether nothing used the gradient, and nothing can use it later."""
+        self.was_cleared = all(map(is_cleared, self.leaves.values()))
+        is_unused = self.had_gradient and stepped.isdisjoint(self.leaves) and self.are_still
+        return is_unused and (self.was_cleared or not self._are_held)
+
+    def reaches_the_same_as(self, other: Reached) -> bool:
+        """Tell whether these are the same parameters, and not those of a new copy each time."""
+        return self.leaves.keys() == other.leaves.keys()
+
+    def stays_wasted(self, joined: frozenset[int]) -> bool:
+        """Tell whether it is still so at the end, when more optimizers have taken a step."""
+        return joined.isdisjoint(self.leaves) and (self.was_cleared or self.are_still)
+
+    @property
+    def are_still(self) -> bool:
+        """Whether the parameters are what they were; false where no checksum can tell."""
+        now = list(map(checksum, self.leaves.values()))
+        return None not in now and now == self.checksums
+
+    @property
+    def _are_held(self) -> bool:
+        return any(not ids_held(o).isdisjoint(self.leaves) for o in living_optimizers())
 
 
 class WastedTerms:
@@ -18,41 +56,60 @@ class WastedTerms:
     def __init__(self) -> None:
         self._rounds: Counter[str] = Counter()
         self._wasted: Counter[str] = Counter()
-        self._reached: dict[str, frozenset[int]] = {}
-        self._leaves: dict[str, frozenset[int]] = {}
-        self._stepped: set[int] = set()
-        self._ever_stepped: set[int] = set()
+        self._last: dict[str, Reached] = {}
+        self._reached: dict[str, Reached] = {}
+        self._stepped: frozenset[int] = frozenset()
+        self._optimizers: WeakSet[Optimizer] = WeakSet()
+        self._joined: frozenset[int] = frozenset()
 
     def see(self, root: torch.Tensor) -> None:
         """Note what each term of a loss reaches."""
         if self._stepped:
-            self.judge()
+            self._judge()
         line = users_line()
         for number, node in enumerate(summands(root.grad_fn), start=1):
             graph = graph_behind(node)
-            if not graph.runs_python:
-                self._reached[f"term {number} of backward() at {line}"] = frozenset(graph.leaves)
+            if not graph.runs_python and _are_parameters(graph.leaves):
+                sums = list(map(checksum, graph.leaves.values()))
+                term = f"term {number} of backward() at {line}"
+                self._reached[term] = Reached(graph.leaves, sums)
+
+    def after_backward(self) -> None:
+        """See which terms gave a gradient, and none that makes a scaler skip the step."""
+        for reached in self._reached.values():
+            leaves = reached.leaves.values()
+            reached.had_gradient = are_finite(leaves) and not all(map(is_cleared, leaves))
 
     def see_step(self, optimizer: Optimizer) -> None:
         """Note the parameters of an optimizer that has taken a step."""
-        held = ids_held([optimizer])
-        self._stepped |= held
-        self._ever_stepped |= held
+        self._stepped |= ids_held(optimizer)
+        self._optimizers.add(optimizer)
 
-    def judge(self) -> None:
-        """Count the terms whose gradients the steps since then did not use."""
-        for term, leaves in self._reached.items():
+    def see_later_step(self, optimizer: Optimizer) -> None:
+        """Note an optimizer that takes its first step when the terms are no longer judged."""
+        if optimizer not in self._optimizers:
+            self._optimizers.add(optimizer)
+            self._joined |= ids_held(optimizer)
+
+    def _judge(self) -> None:
+        """Count the terms whose gradients nothing has used."""
+        for term, reached in self._reached.items():
             self._rounds[term] += 1
-            self._wasted[term] += self._stepped.isdisjoint(leaves)
-        self._leaves |= self._reached
+            is_same = reached.reaches_the_same_as(self._last.get(term, reached))
+            self._wasted[term] += is_same and reached.is_wasted(self._stepped)
+        self._last |= self._reached
         self._reached.clear()
-        self._stepped.clear()
+        self._stepped = frozenset()
 
     def in_each(self, rounds: int) -> list[str]:
-        """Name the terms that were wasted each time, and at least so often.
+        """Name the terms that were wasted each time, and at least so often."""
+        return [
+            term
+            for term, times in self._wasted.items()
+            if rounds <= times == self._rounds[term] and self._last[term].stays_wasted(self._joined)
+        ]
 
-        An optimizer that has not taken a step yet may still use the gradients.
-        """
-        wasted = [t for t, times in self._wasted.items() if rounds <= times == self._rounds[t]]
-        later = ids_held(living_optimizers()) - self._ever_stepped if wasted else frozenset()
-        return [term for term in wasted if later.isdisjoint(self._leaves[term])]
+
+def _are_parameters(leaves: Mapping[int, torch.Tensor]) -> bool:
+    """Tell whether all are parameters: the gradient of another leaf, as of an attack, is used."""
+    return all(isinstance(leaf, torch.nn.Parameter) for leaf in leaves.values())

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
-from tamiyo_rl.checks import describe
 from tamiyo_rl.contract.consistency import check_consistency
 from tamiyo_rl.contract.guard import ContractError
-from tamiyo_rl.contract.nesting import (
-    HasParameters,
-    has_parameters,
-    walk_leaves,
-    walk_tensors,
-)
-from tamiyo_rl.contract.ordinary import is_trackable, parameters_of
+from tamiyo_rl.contract.nesting import HasParameters
+from tamiyo_rl.contract.ordinary import is_trackable
 from tamiyo_rl.contract.watch.clearing import Clearing
-from tamiyo_rl.contract.watch.gradients import Gradients, checksum, living_optimizers, names_held
+from tamiyo_rl.contract.watch.gradients import Gradients, living_optimizers, names_held
+from tamiyo_rl.contract.watch.modules import (
+    any_frozen,
+    inference_attributes,
+    named_modules,
+    trainable_parameters,
+)
+from tamiyo_rl.contract.watch.movement import Movement
 from tamiyo_rl.contract.watch.report import Finding, WatchReport
-from tamiyo_rl.contract.watch.summands import JUDGED_STEPS, ConstantTerms, Operand
+from tamiyo_rl.contract.watch.summands import JUDGED_STEPS, ConstantTerms
 from tamiyo_rl.contract.watch.taps import add_observer, remove_observer
 from tamiyo_rl.contract.watch.wasted import WastedTerms
 
 ENOUGH_STEPS = 3  # before a gradient of 0, or a parameter that stays, means anything
+MOST_BACKWARDS = 100  # whose terms are looked at, where no step is seen
 
 
 def watch_training(modules: HasParameters | Iterable[HasParameters]) -> Watch:
@@ -81,7 +83,7 @@ def watch_training(modules: HasParameters | Iterable[HasParameters]) -> Watch:
         ('policy.weight', 'policy.bias')
         ```
     """
-    return Watch(_named_modules(modules))
+    return Watch(named_modules(modules))
 
 
 class Watch:
@@ -93,12 +95,7 @@ class Watch:
 
     def __init__(self, modules: Mapping[str, HasParameters]) -> None:
         self._modules = modules
-        self._parameters = {
-            prefix + name: parameter
-            for prefix, module in modules.items()
-            for name, parameter in (*module.named_parameters(), *_hidden_parameters(module))
-            if parameter.requires_grad
-        }
+        self._parameters = trainable_parameters(modules)
         if not self._parameters:
             raise ValueError(
                 "modules: expected a parameter that requires a gradient, got none."
@@ -111,7 +108,8 @@ class Watch:
         self._backwards = 0
         self._inference_steps = 0
         self._inconsistent: list[str] = []
-        self._before: dict[str, int | None] = {}
+        self._movement = Movement(self._parameters)
+        self._has_frozen = False
         self._state = "new"
         self._report: WatchReport | None = None
 
@@ -149,7 +147,7 @@ class Watch:
                 "\n  do: make another one with watch_training()"
             )
         self._state = "runs"
-        self._before = {name: checksum(p) for name, p in self._parameters.items()}
+        self._movement.begin()
         add_observer(self)
         return self
 
@@ -166,39 +164,45 @@ class Watch:
         self._modules = {}
         self._parameters = {}
         self._gradients = Gradients({})
+        self._movement = Movement({})
         self._clearing = Clearing({})
+        self._wasted = WastedTerms()
 
     @property
-    def needs_operands(self) -> bool:
+    def needs_terms(self) -> bool:
         """Whether the terms of the loss are still looked at."""
-        return self._gradients.steps < JUDGED_STEPS
+        return self._gradients.steps < JUDGED_STEPS and self._backwards < MOST_BACKWARDS
 
-    def before_backward(
-        self, roots: tuple[torch.Tensor, ...], operands: Mapping[Any, Operand]
-    ) -> None:
+    def before_backward(self, roots: tuple[torch.Tensor, ...]) -> None:
         """See the roots of a graph that is about to be differentiated."""
         self._backwards += 1
-        if self.needs_operands:
-            self._clearing.before_backward()
+        if self.needs_terms:
+            self._has_frozen |= any_frozen(self._modules)
+            self._clearing.before_backward(roots)
             for root in roots:
-                self._terms.see(root, operands)
+                self._terms.see(root)
                 self._wasted.see(root)
 
     def after_backward(self) -> None:
         """See that the gradients are there."""
-        if self.needs_operands:
+        if self.needs_terms:
             self._clearing.after_backward()
+            self._wasted.after_backward()
 
     def after_step(self, optimizer: Optimizer) -> None:
         """See an optimizer that has taken a step."""
         self._inference_steps += torch.is_inference_mode_enabled()
-        if self.needs_operands:
-            self._wasted.see_step(optimizer)
-            if self._clearing.is_held_by(optimizer):
-                self._clearing.after_step()
+        is_judged = self.needs_terms
         self._gradients.see(optimizer)
+        if is_judged:
+            self._movement.see()
+            self._clearing.after_step(optimizer)
+            self._wasted.see_step(optimizer)
+        else:
+            self._wasted.see_later_step(optimizer)
 
     def _make_report(self) -> WatchReport:
+        self._movement.see()
         found = [Finding.of(rule, names) for rule, names in self._findings() if names]
         found.sort(key=lambda finding: finding.severity != "broken")
         return WatchReport(self._gradients.steps, self._backwards, tuple(found))
@@ -209,97 +213,52 @@ class Watch:
         bad = [name for name, p in self._parameters.items() if not is_trackable(p)]
         yield "inference-parameter", bad
         yield "inconsistent", self._inconsistent
-        yield "inference-buffer", list(_inference_attributes(self._modules))
+        yield "inference-buffer", list(inference_attributes(self._modules))
         yield "inference-step", [f"{self._inference_steps} steps"] * bool(self._inference_steps)
         if not seen.steps:
             yield from self._without_steps()
         elif not seen.given and not self._backwards:
             yield "no-backward", [f"{seen.steps} steps"]
         else:
-            yield from self._findings_of_gradients()
+            yield from self._findings_of_parameters()
+            yield from self._findings_of_terms()
 
     def _without_steps(self) -> Iterator[tuple[str, list[str]]]:
-        still = all(before == checksum(self._parameters[n]) for n, before in self._before.items())
         unused = self._clearing.unused
-        is_broken = still and unused >= ENOUGH_STEPS - 1  # the last gradient is not cleared yet
+        # The last gradient is not cleared yet.
+        is_broken = unused >= ENOUGH_STEPS - 1 and not self._movement.has_any
         yield ("unused-gradients", [f"{unused} times"]) if is_broken else ("no-step", ["no step"])
 
-    def _findings_of_gradients(self) -> Iterator[tuple[str, list[str]]]:
-        seen = self._gradients
-        yield "no-gradient", [n for n in self._parameters if n in seen.stepped - seen.given]
-        yield "constant-term", self._terms.changing()
+    def _findings_of_terms(self) -> Iterator[tuple[str, list[str]]]:
+        changing = "frozen-term" if self._has_frozen else "constant-term"
+        yield changing, self._terms.changing()
         yield "fixed-term", self._terms.fixed()
         yield "wasted-term", self._wasted.in_each(ENOUGH_STEPS)
         kept = self._clearing.kept
         is_broken = kept >= ENOUGH_STEPS - 1 and kept >= self._clearing.steps - 1
         yield "kept-gradients", [f"{kept} steps"] * is_broken
-        others = [name for name in self._parameters if name not in seen.stepped]
-        yield from self._unheld(others)
-        if seen.steps >= ENOUGH_STEPS:
-            zero = (seen.given - seen.moved) & seen.stepped
-            yield "zero-gradient", [name for name in self._parameters if name in zero]
-            yield from self._still()
+
+    def _findings_of_parameters(self) -> Iterator[tuple[str, list[str]]]:
+        """Accuse no parameter that is frozen, and as unused none that something else moves."""
+        seen, still = self._gradients, self._movement.still
+        stepped, often = seen.stepped(), seen.stepped(ENOUGH_STEPS)
+        yield "no-gradient", self._named(stepped & still - seen.given)
+        yield "zero-gradient", self._named(often & seen.given - seen.nonzero)
+        yield from self._unheld(self._named(self._parameters.keys() - stepped))
+        trained = often & seen.nonzero
+        rule = "nothing-moved" if trained <= still else "never-moved"
+        yield rule, self._named(trained & still)
 
     def _unheld(self, others: list[str]) -> Iterator[tuple[str, list[str]]]:
         """Tell apart the parameters that no optimizer holds."""
         names = {id(self._parameters[name]): name for name in others}
         held = names_held(living_optimizers(), names) if names else frozenset()
-        unheld = [name for name in others if name not in held]
-        yield "not-optimized", [name for name in unheld if name in self._gradients.given]
-        yield "never-optimized", [name for name in unheld if name not in self._gradients.given]
+        unheld = frozenset(others) - held
+        given = self._gradients.given
+        yield "not-optimized", self._named(unheld & given & self._movement.still)
+        yield "never-optimized", self._named(unheld - given)
 
-    def _still(self) -> Iterator[tuple[str, list[str]]]:
-        """Name the parameters that had a gradient and are what they were."""
-        trained = self._gradients.moved & self._gradients.stepped
-        still = [
-            name
-            for name, before in self._before.items()
-            if name in trained and before is not None and before == checksum(self._parameters[name])
-        ]
-        yield ("nothing-moved" if len(still) == len(trained) else "never-moved"), still
-
-
-def _named_modules(modules: object) -> dict[str, HasParameters]:
-    """Return the modules, each with the beginning of its parameters' names."""
-    if has_parameters(modules):
-        return {"": modules}  # type: ignore[dict-item]  # it has parameters
-    try:
-        several = list(modules)  # type: ignore[call-overload]  # what cannot be iterated raises
-    except TypeError:
-        several = [modules]
-    for module in several:
-        if not has_parameters(module):
-            raise TypeError(
-                "modules: expected an nn.Module or an iterable of them, got "
-                f"{describe(module)}.\n  do: pass the module that is trained"
-            )
-    return {f"[{number}].": module for number, module in enumerate(several)}
-
-
-def _hidden_parameters(owner: HasParameters) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the parameters of modules in lists and dicts, which no module registers."""
-    registered = {id(parameter) for _, parameter in owner.named_parameters()}
-    for place, value in _attributes(owner):
-        if isinstance(value, list | tuple | dict):
-            for path, inner in walk_leaves(value, place):
-                named = parameters_of(inner) if has_parameters(inner) else None
-                for name, parameter in (named or {}).items():
-                    if id(parameter) not in registered:
-                        yield f"{path}.{name}", parameter
-
-
-def _attributes(owner: HasParameters) -> Iterator[tuple[str, object]]:
-    """Yield the attributes and buffers of each module, by path."""
-    inner = owner.named_modules() if isinstance(owner, nn.Module) else ()
-    for path, module in inner:
-        for name, value in {**module._buffers, **vars(module)}.items():
-            if not name.startswith(("_parameters", "_buffers", "_modules")):
-                yield ".".join(filter(None, (path, name))), value
-
-
-def _inference_attributes(modules: Mapping[str, HasParameters]) -> Iterator[str]:
-    """Name the buffers and attributes of modules that hold inference tensors."""
-    for prefix, owner in modules.items():
-        for place, value in _attributes(owner):
-            found = walk_tensors(value, prefix + place)
-            yield from (path for path, tensor in found if tensor.is_inference())
+    def _named(self, names: AbstractSet[str]) -> list[str]:
+        """List the names in the order of the module, without those that are frozen."""
+        trainable = (name for name, p in self._parameters.items() if p.requires_grad)
+        return [name for name in trainable if name in names - self._gradients.frozen]
