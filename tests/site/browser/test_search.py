@@ -1,13 +1,14 @@
 """A reader who searches finds."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.site.browser.reader import Reader
 
 pytestmark = pytest.mark.browser
 
 RESULTS = ".md-search-result__link, [role=option]"  # of MkDocs, of Zensical
+ADDRESSES = "links => links.map((link) => link.getAttribute('href') || '')"
 
 
 def search(reader: Reader, query: str) -> tuple[Page, list[str]]:
@@ -17,7 +18,16 @@ def search(reader: Reader, query: str) -> tuple[Page, list[str]]:
     site.keyboard.type(query)
     results = site.locator(RESULTS)
     expect(results.first).to_be_visible()
-    return site, [link.get_attribute("href") or "" for link in results.all()]
+    return site, settled(site, results)
+
+
+def settled(site: Page, results: Locator) -> list[str]:
+    """Read where the results lead, once they no longer change: a site searches while one types."""
+    before, now = None, results.evaluate_all(ADDRESSES)
+    while now != before:
+        site.wait_for_timeout(300)
+        before, now = now, results.evaluate_all(ADDRESSES)
+    return [str(address) for address in now]
 
 
 @pytest.mark.parametrize(
