@@ -914,7 +914,11 @@ def test_stand_ins_for_parameters_are_not_judged() -> None:
     assert watch.report.findings == ()
 
 
-def test_the_page_has_the_rules() -> None:
+def test_the_page_has_the_rules_and_an_example_of_each() -> None:
     text = Path("docs/reference/watch-rules.md").read_text("utf-8")
-    for rule in RULES.values():
-        assert f"### {rule.id}\n\n*{rule.severity}*: {rule.says}." in text
+    sections = dict(part.split("\n", 1) for part in text.split("### ")[1:])
+    assert list(sections) == list(RULES)
+    for name, rule in RULES.items():
+        section = sections[name]
+        assert f"*{rule.severity}*: {rule.says}.\n\nDo: {rule.remedy}." in section
+        assert name in section.partition("```text\n")[2]

@@ -54,7 +54,8 @@ class Clearing:
         if self._followed is None:
             self._followed = next(filter(_has_gradient, self._parameters.values()), None)
         self._is_new |= self._gradient_sum() != self._before  # else this one gave it nothing
-        self._is_finite = are_finite(self._parameters.values())
+        if not self.steps:  # after a step, no gradient counts as unused
+            self._is_finite = are_finite(self._parameters.values())
 
     def after_step(self, optimizer: Optimizer) -> None:
         """Count a step, if its optimizer holds the parameter."""

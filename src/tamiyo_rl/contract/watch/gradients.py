@@ -67,9 +67,10 @@ class Gradients:
     def _held(self, optimizer: Optimizer) -> frozenset[str]:
         """Name the watched parameters that an optimizer holds, which seldom changes."""
         size = sum(len(group["params"]) for group in optimizer.param_groups)
-        if optimizer not in self._known or self._known[optimizer][0] != size:
-            self._known[optimizer] = size, names_held([optimizer], self._names)
-        return self._known[optimizer][1]
+        known = self._known.get(optimizer)
+        if known is None or known[0] != size:
+            known = self._known[optimizer] = size, names_held([optimizer], self._names)
+        return known[1]
 
 
 def ids_held(optimizer: Optimizer) -> frozenset[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -68,11 +69,16 @@ class WastedTerms:
             self._judge()
         line = users_line()
         for number, node in enumerate(summands(root.grad_fn), start=1):
-            graph = graph_behind(node)
-            if not graph.runs_python and _are_parameters(graph.leaves):
-                sums = list(map(checksum, graph.leaves.values()))
-                term = f"term {number} of backward() at {line}"
-                self._reached[term] = Reached(graph.leaves, sums)
+            self._look(f"term {number} of backward() at {line}", node)
+
+    def _look(self, term: str, node: Any) -> None:
+        """Note what a term reaches, unless it is known to be of use."""
+        if term in self._reached or self._wasted[term] < self._rounds[term]:
+            return
+        graph = graph_behind(node)
+        if not graph.runs_python and _are_parameters(graph.leaves):
+            sums = list(map(checksum, graph.leaves.values()))
+            self._reached[term] = Reached(graph.leaves, sums)
 
     def after_backward(self) -> None:
         """See which terms gave a gradient, and none that makes a scaler skip the step."""
@@ -87,7 +93,7 @@ class WastedTerms:
 
     def see_later_step(self, optimizer: Optimizer) -> None:
         """Note an optimizer that takes its first step when the terms are no longer judged."""
-        if optimizer not in self._optimizers:
+        if self._last and optimizer not in self._optimizers:
             self._optimizers.add(optimizer)
             self._joined |= ids_held(optimizer)
 
@@ -96,8 +102,9 @@ class WastedTerms:
         for term, reached in self._reached.items():
             self._rounds[term] += 1
             is_same = reached.reaches_the_same_as(self._last.get(term, reached))
-            self._wasted[term] += is_same and reached.is_wasted(self._stepped)
-        self._last |= self._reached
+            if is_same and reached.is_wasted(self._stepped):
+                self._wasted[term] += 1
+                self._last[term] = reached
         self._reached.clear()
         self._stepped = frozenset()
 

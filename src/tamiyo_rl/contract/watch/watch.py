@@ -41,8 +41,8 @@ def watch_training(modules: HasParameters | Iterable[HasParameters]) -> Watch:
     tensors are. *Broken* is what nothing but a fault looks like; *look* is what may be right.
 
     It changes nothing of the training: what it wraps, it puts back at the end. A term without a
-    graph is seen where it is added with `+` or `-`, outside compiled code, in the first four steps.
-    Of sharded parameters nothing is said.
+    graph is seen where it is added to a scalar with `+` or `-`, outside compiled code, in the first
+    four steps. Of sharded parameters nothing is said.
 
     Args:
         modules: The module that is trained, or several.
