@@ -195,6 +195,7 @@ class Watch:
         is_judged = self.needs_terms
         self._gradients.see(optimizer)
         if is_judged:
+            self._gradients.find_holders()
             self._movement.see()
             self._clearing.after_step(optimizer)
             self._wasted.see_step(optimizer)
@@ -253,7 +254,7 @@ class Watch:
         """Tell apart the parameters that no optimizer holds."""
         names = {id(self._parameters[name]): name for name in others}
         held = names_held(living_optimizers(), names) if names else frozenset()
-        unheld = frozenset(others) - held
+        unheld = frozenset(others) - held - self._gradients.held
         given = self._gradients.given
         yield "not-optimized", self._named(unheld & given & self._movement.still)
         yield "never-optimized", self._named(unheld - given)
