@@ -729,11 +729,23 @@ def switched_off(module: Batched, other: nn.Linear) -> None:
 def attacked(module: Batched, other: nn.Linear) -> None:
     """Use the gradient of an input that another network gives."""
     judge = nn.Linear(2, 1)
+    inputs = torch.randn(4, 2, requires_grad=True)
     optimizer = torch.optim.SGD([*module.parameters(), *other.parameters()], lr=0.1)
     for _ in range(4):
-        inputs = torch.randn(4, 2, requires_grad=True)
+        inputs.grad = None
         optimizer.zero_grad()
         (module() + other(inputs).square().mean() + judge(inputs).mean()).backward()
+        optimizer.step()
+
+
+def hidden(module: Batched, other: nn.Linear) -> None:
+    """Train a part that the graph of its term hides."""
+    judge, start = nn.Linear(1, 1), nn.Parameter(torch.randn(4, 2))
+    optimizer = torch.optim.SGD([*module.parameters(), *other.parameters()], lr=0.1)
+    for _ in range(4):
+        optimizer.zero_grad()
+        made = checkpoint(other, start, use_reentrant=True)
+        (module() + judge(made).square().mean()).backward()
         optimizer.step()
 
 
@@ -749,6 +761,7 @@ def attacked(module: Batched, other: nn.Linear) -> None:
         accumulated_by_hand,
         switched_off,
         attacked,
+        hidden,
     ],
 )
 def test_right_loops_of_two_optimizers_are_not_accused(
@@ -777,6 +790,17 @@ def test_modules_that_share_a_part_name_it_once() -> None:
         train()
         gc.collect()
     assert watch.report.findings == ()
+
+
+def test_a_parameter_is_named_once() -> None:
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch_training([model, model]) as watch:
+        for _ in range(4):
+            optimizer.zero_grad()
+            model.terms()[1].backward()
+            optimizer.step()
+    assert found(watch) == {"no-gradient": ("[0].policy.weight", "[0].policy.bias")}
 
 
 def test_a_scaler_that_still_looks_for_its_scale_is_right() -> None:
@@ -880,6 +904,8 @@ def test_an_operator_that_another_tool_wrapped_meanwhile_stays() -> None:
     watch.__exit__(None, None, None)
     try:
         assert vars(torch.Tensor)["__add__"] is theirs
+        node: Any = both(Model()).grad_fn
+        assert node.metadata == {}
         assert run(Model(), both).report.findings == ()
     finally:
         del torch.Tensor.__add__

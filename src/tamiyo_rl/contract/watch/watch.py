@@ -261,5 +261,4 @@ class Watch:
 
     def _named(self, names: AbstractSet[str]) -> list[str]:
         """List the names in the order of the module, without those that are frozen."""
-        trainable = (name for name, p in self._parameters.items() if p.requires_grad)
-        return [name for name in trainable if name in names - self._gradients.frozen]
+        return [name for name in self._parameters if name in names - self._gradients.frozen]
