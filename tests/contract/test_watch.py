@@ -640,6 +640,8 @@ def learnt_by_copies(module: Batched) -> None:
             inner_optimizer.zero_grad()
             inner().backward()
             inner_optimizer.step()
+        inner_optimizer.zero_grad()
+        inner().backward()
         for own, other in zip(module.parameters(), inner.parameters(), strict=True):
             own.grad = None if other.grad is None else other.grad.clone()
         optimizer.step()
@@ -671,7 +673,108 @@ def test_right_loops_that_look_like_a_mistake_are_not_accused(
     assert watch.report.steps
 
 
-@pytest.mark.parametrize("loop", [accumulated_beside_another, scaled_too_high, zero_at_first])
+def accumulated_beyond_the_watch(module: Batched, other: nn.Linear) -> None:
+    """End before the optimizer that accumulates takes a step."""
+    seldom = torch.optim.SGD(module.parameters(), lr=0.1)
+    often = torch.optim.SGD(other.parameters(), lr=0.1)
+    for _ in range(4):
+        module().backward()
+        often.zero_grad()
+        other(torch.randn(4, 2)).square().mean().backward()
+        often.step()
+    assert seldom.param_groups
+
+
+def skipped_beyond_the_watch(module: Batched, other: nn.Linear) -> None:
+    """End before a scaler has found its scale."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    often = torch.optim.SGD(other.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    for _ in range(4):
+        module.zero_grad()
+        often.zero_grad()
+        scaler.scale(1e6 * module()).backward()
+        other(torch.randn(4, 2)).square().mean().backward()
+        scaler.step(optimizer)
+        often.step()
+        scaler.update()
+
+
+def updated_by_hand(module: Batched, other: nn.Linear) -> None:
+    """Update one part by hand, beside an optimizer for the other."""
+    often = torch.optim.SGD(other.parameters(), lr=0.1)
+    for _ in range(4):
+        module.zero_grad()
+        often.zero_grad()
+        (module() + other(torch.randn(4, 2)).square().mean()).backward()
+        often.step()
+        for parameter in module.parameters():
+            assert parameter.grad is not None
+            parameter.data.sub_(parameter.grad, alpha=0.1)
+
+
+def accumulated_by_hand(module: Batched, other: nn.Linear) -> None:
+    """Update one part by hand from the gradients of five backward passes."""
+    often = torch.optim.SGD(other.parameters(), lr=0.1)
+    for _ in range(5):
+        often.zero_grad()
+        (module() + other(torch.randn(4, 2)).square().mean()).backward()
+        often.step()
+    for parameter in module.parameters():
+        assert parameter.grad is not None
+        parameter.data.sub_(parameter.grad, alpha=0.1)
+
+
+def switched_off(module: Batched, other: nn.Linear) -> None:
+    """Multiply by 0 what a part that no optimizer holds adds to the loss."""
+    frozen_in_effect = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD([*module.parameters(), *other.parameters()], lr=0.1)
+    for _ in range(4):
+        inputs = torch.randn(4, 2)
+        optimizer.zero_grad()
+        loss = module() + other(inputs).square().mean()
+        (loss + 0.0 * frozen_in_effect(inputs).mean()).backward()
+        optimizer.step()
+
+
+def attacked(module: Batched, other: nn.Linear) -> None:
+    """Use the gradient of an input that another network gives."""
+    judge = nn.Linear(2, 1)
+    inputs = torch.randn(4, 2, requires_grad=True)
+    optimizer = torch.optim.SGD([*module.parameters(), *other.parameters()], lr=0.1)
+    for _ in range(4):
+        inputs.grad = None
+        optimizer.zero_grad()
+        (module() + other(inputs).square().mean() + judge(inputs).mean()).backward()
+        optimizer.step()
+
+
+def hidden(module: Batched, other: nn.Linear) -> None:
+    """Train a part that the graph of its term hides."""
+    judge, start = nn.Linear(1, 1), nn.Parameter(torch.randn(4, 2))
+    optimizer = torch.optim.SGD([*module.parameters(), *other.parameters()], lr=0.1)
+    for _ in range(4):
+        optimizer.zero_grad()
+        made = checkpoint(other, start, use_reentrant=True)
+        (module() + judge(made).square().mean()).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        accumulated_beside_another,
+        accumulated_beyond_the_watch,
+        scaled_too_high,
+        skipped_beyond_the_watch,
+        zero_at_first,
+        updated_by_hand,
+        accumulated_by_hand,
+        switched_off,
+        attacked,
+        hidden,
+    ],
+)
 def test_right_loops_of_two_optimizers_are_not_accused(
     loop: Callable[[Batched, nn.Linear], None],
 ) -> None:
@@ -698,6 +801,17 @@ def test_modules_that_share_a_part_name_it_once() -> None:
         train()
         gc.collect()
     assert watch.report.findings == ()
+
+
+def test_a_parameter_is_named_once() -> None:
+    model = Model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch_training([model, model]) as watch:
+        for _ in range(4):
+            optimizer.zero_grad()
+            model.terms()[1].backward()
+            optimizer.step()
+    assert found(watch) == {"no-gradient": ("[0].policy.weight", "[0].policy.bias")}
 
 
 def test_a_scaler_that_still_looks_for_its_scale_is_right() -> None:
@@ -801,6 +915,8 @@ def test_an_operator_that_another_tool_wrapped_meanwhile_stays() -> None:
     watch.__exit__(None, None, None)
     try:
         assert vars(torch.Tensor)["__add__"] is theirs
+        node: Any = both(Model()).grad_fn
+        assert node.metadata == {}
         assert run(Model(), both).report.findings == ()
     finally:
         del torch.Tensor.__add__

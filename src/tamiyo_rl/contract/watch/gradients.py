@@ -24,6 +24,7 @@ class Gradients:
         given: Names of those that have had a gradient.
         nonzero: Names of those whose gradient was not 0 in some element.
         frozen: Names of those that were frozen at a step, before they had such a gradient.
+        held: Names of those that an optimizer holds which has taken no step yet.
     """
 
     def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
@@ -32,6 +33,7 @@ class Gradients:
         self.given: set[str] = set()
         self.nonzero: set[str] = set()
         self.frozen: set[str] = set()
+        self.held: frozenset[str] = frozenset()
         self._steps: Counter[frozenset[str]] = Counter()  # by what the optimizer holds
         self._names = {id(parameter): name for name, parameter in parameters.items()}
         self._waiting = dict(parameters)
@@ -53,6 +55,11 @@ class Gradients:
         for held, steps in self._steps.items():
             counted.update(dict.fromkeys(held, steps))
         return frozenset(name for name, steps in counted.items() if steps >= times)
+
+    def find_holders(self) -> None:
+        """Note who is held by an optimizer that takes no step, and may be gone at the end."""
+        if not self.given <= self.stepped() | self.held:
+            self.held |= names_held(living_optimizers(), self._names)
 
     def _look(self, name: str, parameter: torch.Tensor) -> None:
         if not parameter.requires_grad:

@@ -195,6 +195,7 @@ class Watch:
         is_judged = self.needs_terms
         self._gradients.see(optimizer)
         if is_judged:
+            self._gradients.find_holders()
             self._movement.see()
             self._clearing.after_step(optimizer)
             self._wasted.see_step(optimizer)
@@ -253,12 +254,11 @@ class Watch:
         """Tell apart the parameters that no optimizer holds."""
         names = {id(self._parameters[name]): name for name in others}
         held = names_held(living_optimizers(), names) if names else frozenset()
-        unheld = frozenset(others) - held
+        unheld = frozenset(others) - held - self._gradients.held
         given = self._gradients.given
         yield "not-optimized", self._named(unheld & given & self._movement.still)
         yield "never-optimized", self._named(unheld - given)
 
     def _named(self, names: AbstractSet[str]) -> list[str]:
         """List the names in the order of the module, without those that are frozen."""
-        trainable = (name for name, p in self._parameters.items() if p.requires_grad)
-        return [name for name in trainable if name in names - self._gradients.frozen]
+        return [name for name in self._parameters if name in names - self._gradients.frozen]
