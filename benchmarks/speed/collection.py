@@ -12,10 +12,10 @@ import torch
 from rich.console import Console
 
 from benchmarks.speed.bare import BareRollout, lstm_cell
-from benchmarks.speed.guard import unguarded
+from benchmarks.speed.guard import Minibatch, make_guarded_minibatch, unguarded
 from benchmarks.speed.timing import median_times, show_times
-from tamiyo_rl import EvalResult, LSTMPolicyBundle, PolicyBundle, guard_training_inputs
-from tamiyo_rl.training import PPOConfig, RecurrentPPO, RolloutBatch, make_envs
+from tamiyo_rl import EpisodePlan, EvalResult, LSTMPolicyBundle, guard_training_inputs
+from tamiyo_rl.training import PPOConfig, RecurrentPPO, make_envs
 
 ENVIRONMENTS = (8, 64)
 HIDDEN = 64
@@ -34,7 +34,7 @@ def run(rounds: int, console: Console) -> dict[str, Any]:
     """Time all of it, in processor time of this process."""
     return {
         "cases": [time_step(num_envs, 10 * rounds, console) for num_envs in ENVIRONMENTS],
-        "guard": time_guard(100 * rounds, console),
+        "guard": time_guards(100 * rounds, console),
         "training": time_training(CONFIG, min(rounds, 3), console),
     }
 
@@ -83,13 +83,28 @@ def make_rollouts(num_envs: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def time_guard(rounds: int, console: Console) -> dict[str, Any]:
+def time_guards(rounds: int, console: Console) -> dict[str, Any]:
     """Time the guard's own calls where they run, as a share of `evaluate_actions` with backward."""
+    minibatches = {
+        "a minibatch of the default training": make_default_minibatch(),
+        "16 rows of 128 steps": make_guarded_minibatch(),
+    }
+    return {name: time_guard(batch, rounds, console) for name, batch in minibatches.items()}
+
+
+def make_default_minibatch() -> Minibatch:
+    """Collect a rollout, and return the first minibatch of its update."""
     trainer = make_trainer(8, CONFIG)
     trainer.collector.begin()
     trainer.collector.collect()
     batch = next(iter(trainer.buffer.minibatches(trainer.config.num_minibatches)))
-    measure = make_guard_measure(trainer.bundle, batch)
+    arguments = (trainer.bundle, batch.features, batch.actions, batch.masks, batch.hidden)
+    return arguments, batch.plan
+
+
+def time_guard(batch: Minibatch, rounds: int, console: Console) -> dict[str, float]:
+    """Return the medians of the time of the guard and of the whole."""
+    measure = make_guard_measure(*batch)
     guards, totals = zip(*(measure() for _ in range(rounds)), strict=True)
     guard = statistics.median(guards)
     total = statistics.median(totals)
@@ -98,7 +113,7 @@ def time_guard(rounds: int, console: Console) -> dict[str, Any]:
 
 
 def make_guard_measure(
-    bundle: PolicyBundle, batch: RolloutBatch
+    arguments: tuple[Any, ...], plan: EpisodePlan
 ) -> Callable[[], tuple[float, float]]:
     """Return a training call that tells the time of its guard, and its own with backward."""
     inside = 0.0
@@ -114,14 +129,7 @@ def make_guard_measure(
 
     def measure() -> tuple[float, float]:
         begin = time.process_time()
-        result = evaluate(
-            bundle,
-            batch.features,
-            batch.actions,
-            batch.masks,
-            batch.hidden,
-            episode_starts=batch.plan,
-        )
+        result = evaluate(*arguments, episode_starts=plan)
         guard = time.process_time() - begin - inside
         torch.stack([result.joint_log_prob.mean(), result.value.mean()]).sum().backward()
         return guard, time.process_time() - begin

@@ -130,12 +130,15 @@ def _collection(result: Mapping[str, Any]) -> Iterator[str]:
     rows.append(["tamiyo-rl / bare", *(f"**{case['ratio']:.1f}**" for case in cases)])
     header = ["one step, µs", *(f"{case['environments']} environments" for case in cases)]
     yield from make_table(header, rows)
-    guard = result["guard"]
     training = result["training"]
+    shares = [
+        f"{100 * guard['share']:.1f} % on {name} ({1e6 * guard['guard seconds']:.0f} µs of "
+        f"{1e3 * guard['seconds']:.2f} ms)"
+        for name, guard in result["guard"].items()
+    ]
     yield (
-        f"The guard's own calls, timed where they run, take {100 * guard['share']:.1f} % of "
-        f"`evaluate_actions` with its backward pass: {1e6 * guard['guard seconds']:.0f} µs of "
-        f"{1e3 * guard['seconds']:.2f} ms, on a minibatch of the default training.\n"
+        "The share of the guard's own calls, timed where they run, in `evaluate_actions` with its "
+        f"backward pass: {', '.join(shares)}.\n"
     )
     yield (
         f"The whole default training, collection and updates, makes "

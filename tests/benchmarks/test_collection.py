@@ -38,7 +38,8 @@ def test_the_time_of_the_guard_leaves_out_the_call_it_guards(
         return unguarded(*args, **kwargs)
 
     monkeypatch.setattr(collection, "unguarded", slow)
-    guard = collection.time_guard(rounds=2, console=QUIET)
+    minibatch = collection.make_default_minibatch()
+    guard = collection.time_guard(minibatch, rounds=2, console=QUIET)
     assert 0 < guard["guard seconds"] < 0.05 < guard["seconds"]
     assert guard["share"] == guard["guard seconds"] / guard["seconds"]
 

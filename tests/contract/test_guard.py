@@ -303,6 +303,42 @@ def test_a_module_inside_an_argument_is_asked_for_its_parameters() -> None:
     run({"head": frozen.requires_grad_(requires_grad=False)}, make_leaked(2))
 
 
+def test_the_parameters_of_modules_inside_modules_are_checked() -> None:
+    with torch.inference_mode():
+        made_there = torch.nn.Linear(2, 2)
+    policy = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Sequential(made_there))
+    policy[0].register_parameter("unused", None)
+    policy[0].owner = policy  # a module that holds itself
+    with pytest.raises(ContractError, match=r"weight, 1\.0\.bias"):
+        difference(policy, torch.nn.Identity(), torch.zeros(2))
+
+
+def test_a_bundle_that_names_more_parameters_is_asked_for_them() -> None:
+    class Bundle(LSTMPolicyBundle):
+        def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+            yield from super().named_parameters()
+            yield "more", more
+
+    with torch.inference_mode():
+        more = torch.nn.Parameter(torch.zeros(2))
+    bundle = Bundle(feature_dim=2, action_dims=2)
+    actions = {"action": torch.zeros(1, 1, dtype=torch.long)}
+    with pytest.raises(ContractError, match="more"):
+        bundle.evaluate_actions(torch.zeros(1, 1, 2), actions)
+
+
+def test_a_module_that_names_more_parameters_is_asked_for_them() -> None:
+    class Layer(torch.nn.Linear):
+        def named_parameters(self, *_: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
+            yield from super().named_parameters()
+            yield "more", more
+
+    with torch.inference_mode():
+        more = torch.nn.Parameter(torch.zeros(2))
+    with pytest.raises(ContractError, match="more"):
+        difference(Layer(2, 2), torch.nn.Identity(), torch.zeros(2))
+
+
 def test_an_object_with_parameters_is_never_copied() -> None:
     @dataclass
     class Policy:

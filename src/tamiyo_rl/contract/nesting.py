@@ -20,7 +20,10 @@ from typing import Any, Protocol, TypeGuard
 import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})  # a fast way past most
+ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+TENSORLESS: set[type] = {
+    *ATOMS
+}  # types that hold no tensors of a caller: a fast way past most values
 _PLAIN = frozenset({tuple, list, dict})  # these have no attributes of their own
 _ITERATORS = frozenset({tuple.__iter__, list.__iter__})  # another __iter__ may raise
 _FEW = 50  # up to so many, a look at each is as fast
@@ -67,7 +70,7 @@ def leaves(values: Iterable[object]) -> Iterator[Any]:
     while pending:
         value = pending.pop()
         kind = type(value)
-        if kind in ATOMS or id(value) in entered:
+        if kind in TENSORLESS or id(value) in entered:
             continue
         if issubclass(kind, torch.Tensor):
             if not issubclass(kind, _LAZY):

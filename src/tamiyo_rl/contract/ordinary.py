@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.parameter import is_lazy
 
-from tamiyo_rl.contract.nesting import HasParameters, is_tensor, leaves
+from tamiyo_rl.contract.nesting import TENSORLESS, HasParameters, is_tensor, leaves
+
+M = TypeVar("M", bound=Callable[..., object])
 
 
 def all_ordinary(values: Iterable[object]) -> bool:
@@ -59,7 +61,7 @@ def _sorted(values: Iterable[object]) -> tuple[list[torch.Tensor], list[object]]
             _sort(value.values(), tensors, others)  # type: ignore[attr-defined]  # it is a dict
         elif issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__:
             _sort(value, tensors, others)  # type: ignore[arg-type]  # it is a tuple
-        elif value is not None:
+        elif kind not in TENSORLESS:
             others.append(value)
     return tensors, others
 
@@ -68,15 +70,42 @@ def _sort(values: Iterable[object], tensors: list[torch.Tensor], others: list[ob
     for value in values:
         if type(value) is torch.Tensor:
             tensors.append(value)
-        elif value is not None:
+        elif type(value) not in TENSORLESS:
             others.append(value)
 
 
 def _is_ordinary(owner: HasParameters) -> bool:
     try:
-        return all(is_trackable(p) or not p.requires_grad for _, p in owner.named_parameters())
+        return all(is_trackable(p) or not p.requires_grad for p in _parameters(owner))
     except Exception:  # noqa: BLE001 - it names no parameters after all; see parameters_of()
         return False
+
+
+def _parameters(owner: HasParameters) -> Iterable[torch.Tensor]:
+    """Return the parameters without names, which take PyTorch several times as long."""
+    module: Any = getattr(owner, getattr(owner.named_parameters, "forwards_to", ""), owner)
+    if getattr(type(module), "named_parameters", None) is not torch.nn.Module.named_parameters:
+        return [parameter for _, parameter in owner.named_parameters()]
+    found: list[torch.Tensor | None] = []
+    seen = set()
+    pending = [module]
+    while pending:
+        module = pending.pop()
+        if module is not None and id(module) not in seen:  # a module may hold itself
+            seen.add(id(module))
+            found += module._parameters.values()
+            pending += module._modules.values()
+    return [parameter for parameter in found if parameter is not None]
+
+
+def forwards_to(attribute: str) -> Callable[[M], M]:
+    """Declare that a `named_parameters` names those of the module in an attribute, as they are."""
+
+    def mark(method: M) -> M:
+        method.forwards_to = attribute  # type: ignore[attr-defined]  # a function takes attributes
+        return method
+
+    return mark
 
 
 def parameters_of(owner: Any) -> dict[str, torch.Tensor] | None:

@@ -17,6 +17,7 @@ from tamiyo_rl.contract.guard import (
     guard_training_inputs,
     require_graph,
 )
+from tamiyo_rl.contract.ordinary import forwards_to
 from tamiyo_rl.contract.origin import mark_origin, mark_tensors
 from tamiyo_rl.policy.heads import ActionHeads
 from tamiyo_rl.policy.inputs import (
@@ -418,6 +419,7 @@ class LSTMPolicyBundle:
         """Yield the parameters, for an optimizer."""
         return self._module.parameters()
 
+    @forwards_to("_module")
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the parameters with their names, the same whether the network is wrapped or not."""
         return self._module.named_parameters()

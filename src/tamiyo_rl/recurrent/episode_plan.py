@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tamiyo_rl.checks import is_dense
+from tamiyo_rl.contract.nesting import TENSORLESS
 from tamiyo_rl.recurrent.packing import (
     Layout,
     Packed,
@@ -227,6 +228,9 @@ class EpisodePlan:
         begin = [0, *accumulate(length[:-1])]
         ends = list(accumulate(len(row.lengths) for row in self._rows))
         return Pieces(begin, length, [0, *ends[:-1]], [end - 1 for end in ends])
+
+
+TENSORLESS.add(EpisodePlan)  # its tensors are its own, and ordinary
 
 
 def _cut(starts: torch.Tensor) -> list[Row]:
