@@ -1,6 +1,7 @@
 """Groups of real processes, as `torchrun` starts them."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,23 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 
 
-def start_group(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
-    """Start `torchrun -m ...`."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+def start_group(*arguments: str) -> subprocess.Popen[str]:
+    """Start `torchrun -m ...` with two processes on this machine."""
+    return _torchrun("--standalone", "--nproc-per-node", "2", "-m", *arguments)
+
+
+def start_nodes(*arguments: str) -> list[subprocess.Popen[str]]:
+    """Start two `torchrun` with a process each, which meet on a port as two machines do."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}")
+    node = ("--nnodes", "2", "--nproc-per-node", "1", *meeting, "-m", *arguments)
+    return [_torchrun(*node) for _ in range(2)]
+
+
+def _torchrun(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603 - our own command
-        [*command, "--nproc-per-node", str(processes), "-m", *arguments],
+        [sys.executable, "-m", "torch.distributed.run", *arguments],
         cwd=REPOSITORY,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

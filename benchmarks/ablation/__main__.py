@@ -19,6 +19,7 @@ from benchmarks.machine import describe_machine
 from tamiyo_rl.training.storage.files import replace_file
 
 METHODS = tuple(LABELS)
+SEEDS = tuple(range(5))
 Key = tuple[str, str, int]
 
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--variants", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; default: 1")
-    parser.add_argument("--seeds", type=int, default=5, help="of each training; default: 5")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="default: 0 to 4")
     chosen = parser.parse_args(arguments)
     record: dict[str, Any] = {"environment": describe_machine(), "runs": []}
     if RECORD.exists():
@@ -48,11 +49,11 @@ def missing(
     runs: Iterable[dict[str, Any]],
     tasks: Sequence[str] = TASKS,
     methods: Sequence[str] = METHODS,
-    seeds: int = 5,
+    seeds: Sequence[int] = SEEDS,
 ) -> Iterator[Key]:
     """Yield the runs that the record does not hold: each method once before any a second time."""
     done = {(run["task"], run["variant"], run["seed"]) for run in runs}
-    every = ((task, method, seed) for seed in range(seeds) for task in tasks for method in methods)
+    every = ((task, method, seed) for seed in seeds for task in tasks for method in methods)
     yield from (key for key in every if key not in done)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.torchrun import start_group
+from tests.torchrun import start_group, start_nodes
 from tests.training import distributed_worker
 
 WORKER = "tests.training.distributed_worker"
@@ -27,6 +27,18 @@ def load(folder: Path, name: str) -> Any:
 
 
 def test_two_processes_update_as_one_does_with_the_whole_batch(folder: Path) -> None:
+    require_the_update_of_one_process(folder)
+
+
+def test_two_nodes_update_as_one_process_does_with_the_whole_batch(tmp_path: Path) -> None:
+    nodes = start_nodes(WORKER, str(tmp_path), "update")
+    for node in nodes:
+        output, _ = node.communicate(timeout=120)
+        assert node.returncode == 0, output
+    require_the_update_of_one_process(tmp_path)
+
+
+def require_the_update_of_one_process(folder: Path) -> None:
     threads = torch.get_num_threads()
     distributed_worker.update(folder)
     torch.set_num_threads(threads)
