@@ -22,6 +22,7 @@ from tamiyo_rl.training.runs.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from tamiyo_rl.training.runs.export import export_policy
 from tamiyo_rl.training.runs.log import TensorBoardLog
 from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
 
@@ -42,6 +43,7 @@ __all__ = [
     "compute_gae",
     "evaluate_policy",
     "explained_variance",
+    "export_policy",
     "hidden_staleness",
     "latest_checkpoint",
     "load_checkpoint",

@@ -50,7 +50,7 @@ def test_search_finds(reader: Reader, query: str, page: str) -> None:
     [
         ("continuous actions", "start/limits"),
         ("gru", "start/limits"),
-        ("export", "start/limits"),
+        ("export", "how-to/export"),
         ("multi-agent", "start/limits"),
         ("save best model", "how-to/evaluate"),
         ("nan", "how-to/diagnostics"),

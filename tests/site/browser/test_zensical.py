@@ -33,7 +33,7 @@ def phone(browser: Browser, zensical_address: str) -> Iterator[Reader]:
     [
         ("continuous actions", "start/limits"),
         ("gru", "start/limits"),
-        ("export", "start/limits"),
+        ("export", "how-to/export"),
         ("save best model", "how-to/evaluate"),
         ("Inference tensors cannot be saved for backward", "how-to/symptoms"),
     ],
