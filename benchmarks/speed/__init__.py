@@ -3,6 +3,7 @@
 SUITES = (
     "update",
     "parts",
+    "inside_torchrl",
     "rollout",
     "collection",
     "end_to_end",

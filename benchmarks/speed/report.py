@@ -34,6 +34,8 @@ MEANING = {
     "*One more feature* is the column that marks separators, *in the shape of the lanes* adds the "
     "separators and the padding of the lanes, both still by `nn.LSTM`. *With heads* adds the two "
     "linear heads, *checked* the checks of the arguments, the log-probabilities and the entropy.",
+    "inside_torchrl": "The same update by TorchRL's `ClipPPOLoss`, with `LSTMModule` from "
+    "`tamiyo_rl.integrations.torchrl` and with TorchRL's own, by each of its backends for the CPU.",
     "rollout": "Collecting 128 steps of 16 environments that cost almost nothing. *tamiyo-rl* and "
     "*raw nn.LSTM step* act and step; *stored* also fills a `RolloutBuffer` and computes "
     "advantages, as sb3-contrib does; TorchRL stores five entries a step.",

@@ -26,9 +26,11 @@ Backend = Literal["pad", "scan"]
 BACKENDS: Final[tuple[Backend, ...]] = ("pad", "scan")
 
 
-def actor_critic(backend: Backend = "pad") -> ActorValueOperator:
+def actor_critic(
+    backend: Backend = "pad", kind: type[LSTMModule] = LSTMModule
+) -> ActorValueOperator:
     """Build an LSTM that a policy head and a value head share."""
-    lstm = LSTMModule(
+    lstm = kind(
         w.FEATURES, w.HIDDEN, in_key="observation", out_key="hidden", recurrent_backend=backend
     )
     return ActorValueOperator(
@@ -82,12 +84,18 @@ class TorchRL:
     Args:
         workload: The experience to update on.
         backend: The way in which `LSTMModule` resets its state in a row, one of `BACKENDS`.
+        kind: The class of the LSTM: TorchRL's or ours.
     """
 
-    def __init__(self, workload: w.Workload, backend: Backend = "pad") -> None:
+    def __init__(
+        self,
+        workload: w.Workload,
+        backend: Backend = "pad",
+        kind: type[LSTMModule] = LSTMModule,
+    ) -> None:
         self.workload = workload
         self.data = as_tensordict(workload)
-        self.model = actor_critic(backend)
+        self.model = actor_critic(backend, kind)
         self.loss = clip_loss(self.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=w.LEARNING_RATE)
 
