@@ -65,8 +65,8 @@ def ordinary_initial_hidden(patch: pytest.MonkeyPatch) -> None:
 
 
 def detached_initial_state(patch: pytest.MonkeyPatch) -> None:
-    initial_state = EpisodicLSTM._initial_state
-    patch.setattr(EpisodicLSTM, "_initial_state", torch.no_grad()(initial_state))
+    initial_state = EpisodicLSTM._initial_parts
+    patch.setattr(EpisodicLSTM, "_initial_parts", torch.no_grad()(initial_state))
 
 
 def blind_guard(patch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ ENFORCEMENT: list[tuple[str, str, Patch]] = [
     ("C1", "LSTMPolicyBundle.initial_hidden", ordinary_initial_hidden),
     ("C2", "LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
     ("C2", "LSTMPolicyBundle.get_value", without_inference_mode("get_value")),
-    ("C3", "EpisodicLSTM._initial_state", detached_initial_state),
+    ("C3", "EpisodicLSTM._initial_parts", detached_initial_state),
     ("C4", "_inference_tensors", blind_guard),
     ("C5", "LSTMPolicyBundle._require_known_state", learned_state_needs_no_starts),
     ("C5", "EpisodicLSTM._state_before", hidden_decides),

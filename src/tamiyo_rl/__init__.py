@@ -18,6 +18,7 @@ from tamiyo_rl.contract import (
 from tamiyo_rl.policy import (
     ActionResult,
     EpisodePlan,
+    EpisodicGRU,
     EpisodicLSTM,
     EvalResult,
     ForwardResult,
@@ -30,6 +31,7 @@ __all__ = [
     "ActionResult",
     "ContractError",
     "EpisodePlan",
+    "EpisodicGRU",
     "EpisodicLSTM",
     "EvalResult",
     "ForwardResult",

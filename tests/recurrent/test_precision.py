@@ -11,8 +11,10 @@ from torch.nn.utils.rnn import pack_sequence
 
 from tamiyo_rl import EpisodicLSTM, LSTMPolicyBundle
 from tamiyo_rl.recurrent import precision
+from tests.recurrent.cells import CELLS, Core, make_state, parts_of
 
 pytestmark = pytest.mark.clause("C13")
+CELL = pytest.mark.parametrize("cell", CELLS)
 
 
 @pytest.fixture(params=["as the CPU is", "without bfloat16"])
@@ -25,21 +27,22 @@ def autocast(dtype: torch.dtype = torch.bfloat16) -> torch.autocast:
     return torch.autocast("cpu", dtype=dtype)
 
 
+@CELL
 @pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("time", "resets"), [(1, False), (6, False), (6, True)])
 def test_outputs_under_autocast_are_of_its_type_and_train(
-    time: int, resets: bool, given: torch.dtype, learned: bool
+    cell: type[Core], time: int, resets: bool, given: torch.dtype, learned: bool
 ) -> None:
-    lstm = EpisodicLSTM(4, 8, 2, batch_first=True, learn_initial_state=learned)
+    lstm = cell(4, 8, 2, batch_first=True, learn_initial_state=learned)
     inputs = torch.randn(2, time, 4, dtype=given, requires_grad=True)
     starts = torch.zeros(2, time, dtype=torch.bool)
     starts[0, -1] = resets
-    state = (torch.zeros(2, 2, 8), torch.zeros(2, 2, 8))
+    state = make_state(cell, lambda: torch.zeros(2, 2, 8))
     with autocast():
         outputs, after = lstm(inputs, state, starts)
-    assert {part.dtype for part in (outputs, *after)} == {torch.bfloat16}
+    assert {part.dtype for part in (outputs, *parts_of(after))} == {torch.bfloat16}
     outputs.float().square().mean().backward()
     assert inputs.grad is not None
     assert lstm.weight_hh_l0.grad is not None
@@ -57,10 +60,11 @@ def test_types_under_autocast_are_those_of_nn_lstm() -> None:
     assert of_packed.dtype == torch.float32
 
 
+@CELL
 @pytest.mark.usefixtures("cpu")
-def test_autocast_is_within_its_rounding() -> None:
+def test_autocast_is_within_its_rounding(cell: type[Core]) -> None:
     torch.manual_seed(0)
-    lstm = EpisodicLSTM(8, 16, batch_first=True)
+    lstm = cell(8, 16, batch_first=True)
     inputs = torch.randn(4, 20, 8)
     starts = torch.rand(4, 20) < 0.2
     exact, _ = lstm(inputs, None, starts)
@@ -113,15 +117,16 @@ def test_types_that_autocast_does_not_change_are_kept(
         assert lstm(inputs)[0].dtype == expected
 
 
+@CELL
 @pytest.mark.clause("C5")
 @pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("size", [1.0, 9e3, 1e5, 1e20])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_resets_are_exact_whatever_the_weights_are(
-    dtype: torch.dtype, size: float, learned: bool
+    cell: type[Core], dtype: torch.dtype, size: float, learned: bool
 ) -> None:
     torch.manual_seed(0)
-    lstm = EpisodicLSTM(4, 8, batch_first=True, learn_initial_state=learned, dtype=dtype)
+    lstm = cell(4, 8, batch_first=True, learn_initial_state=learned, dtype=dtype)
     with torch.no_grad():
         for name, parameter in lstm.named_parameters():
             parameter.mul_(size if "_hh_" in name else 1)
@@ -138,11 +143,12 @@ def test_resets_are_exact_whatever_the_weights_are(
     assert gradient[:, :2].eq(0).all()
 
 
+@CELL
 @pytest.mark.clause("C5")
 @pytest.mark.parametrize("learned", [False, True])
-def test_resets_are_exact_in_float16(learned: bool) -> None:
+def test_resets_are_exact_in_float16(cell: type[Core], learned: bool) -> None:
     torch.manual_seed(0)
-    lstm = EpisodicLSTM(4, 8, batch_first=True, learn_initial_state=learned).half()
+    lstm = cell(4, 8, batch_first=True, learn_initial_state=learned).half()
     inputs = torch.randn(2, 6, 4).half()
     starts = torch.tensor([[False] * 3 + [True] + [False] * 2] * 2)
     outputs, _ = lstm(inputs, None, starts)

@@ -6,6 +6,7 @@ from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.policy.results import ActionResult, EvalResult, ForwardResult
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
+from tamiyo_rl.recurrent.episodic_gru import EpisodicGRU
 from tamiyo_rl.recurrent.episodic_lstm import EpisodicLSTM
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
@@ -13,6 +14,7 @@ __all__ = [
     "ActionHeads",
     "ActionResult",
     "EpisodePlan",
+    "EpisodicGRU",
     "EpisodicLSTM",
     "EvalResult",
     "FactoredRecurrentActorCritic",

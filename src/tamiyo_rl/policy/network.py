@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
-from tamiyo_rl.recurrent.episodic_lstm import EpisodicLSTM, uncompiled
+from tamiyo_rl.recurrent.episodic_lstm import EpisodicLSTM
+from tamiyo_rl.recurrent.episodic_rnn import uncompiled
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 Critic = Literal["shared", "separate"]

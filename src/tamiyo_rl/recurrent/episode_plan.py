@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -22,6 +22,8 @@ from tamiyo_rl.recurrent.packing import (
     lay_out,
     upload,
 )
+
+Cell = Literal["lstm", "gru"]  # whose kernel runs the plan
 
 
 class Row(NamedTuple):
@@ -79,7 +81,7 @@ class EpisodePlan:
         self._rows = _cut(episode_starts.cpu())
         self._time = episode_starts.shape[1]
         self._firsts: dict[torch.device, torch.Tensor] = {}
-        self._layouts: dict[tuple[torch.device, bool], Layout] = {}
+        self._layouts: dict[tuple[torch.device, bool, Cell], Layout] = {}
         self._together = [self]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,7 +189,7 @@ class EpisodePlan:
             self._make_firsts(device)
         return self._firsts[device]
 
-    def layout(self, device: torch.device, *, learned: bool) -> Layout:
+    def layout(self, device: torch.device, *, learned: bool, cell: Cell = "lstm") -> Layout:
         """Pack the pieces into lanes, with a separator before each, or two for a learned state.
 
         The layout is kept for the next call.
@@ -195,10 +197,11 @@ class EpisodePlan:
         Args:
             device: Device of the layout.
             learned: Whether a reset also writes a state, which takes a second separator.
+            cell: The kernel that runs the lanes.
         """
-        if (device, learned) not in self._layouts:
-            self._make_layouts(device, learned=learned)
-        return self._layouts[device, learned]
+        if (device, learned, cell) not in self._layouts:
+            self._make_layouts(device, learned=learned, cell=cell)
+        return self._layouts[device, learned, cell]
 
     @torch.inference_mode(mode=False)
     def _make_firsts(self, device: torch.device) -> None:
@@ -209,14 +212,14 @@ class EpisodePlan:
             plan._firsts[device] = first
 
     @torch.inference_mode(mode=False)
-    def _make_layouts(self, device: torch.device, *, learned: bool) -> None:
+    def _make_layouts(self, device: torch.device, *, learned: bool, cell: Cell) -> None:
         plans = [plan for plan in self._together if plan.resets or plan is self]
-        packed = [plan._pack(device, learned=learned) for plan in plans]
+        packed = [plan._pack(device, learned=learned, cell=cell) for plan in plans]
         for plan, layout in zip(plans, lay_out(packed, device, learned=learned), strict=True):
-            plan._layouts[device, learned] = layout
+            plan._layouts[device, learned, cell] = layout
 
-    def _pack(self, device: torch.device, *, learned: bool) -> Packed:
-        step_time = _step_time_on_cpu if device.type == "cpu" else _step_time_elsewhere
+    def _pack(self, device: torch.device, *, learned: bool, cell: Cell) -> Packed:
+        step_time = STEP_TIMES_ON_CPU[cell] if device.type == "cpu" else _step_time_elsewhere
         pieces = self._pieces()
         return Packed(
             pieces, best_packing(pieces, separators=2 if learned else 1, step_time=step_time)
@@ -245,13 +248,24 @@ def _cut(starts: torch.Tensor) -> list[Row]:
     return list(map(Row, starts[:, 0].tolist(), lengths))
 
 
-def _step_time_on_cpu(lanes: int) -> float:
+def _lstm_step_time(lanes: int) -> float:
     """Return the time of one more LSTM step, in units of the time of one more lane.
 
     Measured with one thread and 128 hidden units: each block of eight lanes, full or not, takes as
     long as one lane more.
     """
     return 1 + lanes + -(-lanes // 8)
+
+
+def _gru_step_time(lanes: int) -> float:
+    """Return the same for the GRU, measured alike: PyTorch's kernel takes several calls a step."""
+    return 12 + lanes
+
+
+STEP_TIMES_ON_CPU: dict[Cell, Callable[[int], float]] = {
+    "lstm": _lstm_step_time,
+    "gru": _gru_step_time,
+}
 
 
 def _step_time_elsewhere(lanes: int) -> float:

@@ -27,21 +27,29 @@ def compute_dtype(weight: torch.Tensor) -> torch.dtype:
 
 
 def run_where_supported(
-    run: Callable[[Any, Any], tuple[Any, Any]], inputs: Any, state: Any, weight: torch.Tensor
+    run: Callable[[Any, Any], tuple[Any, Any]],
+    inputs: Any,
+    state: Any,
+    weight: torch.Tensor,
+    *,
+    by_onednn: bool,
 ) -> tuple[Any, Any]:
-    """Return `run(inputs, state)`, computed in float32 where oneDNN lacks autocast's bfloat16.
+    """Return `run(inputs, state)`, computed in float32 where the CPU lacks autocast's bfloat16.
 
-    Autocast hands oneDNN a float32 recurrent layer in bfloat16, and oneDNN raises where the CPU
-    has no kernel for it. The outputs are bfloat16 nevertheless, so that no type depends on the CPU.
+    Autocast hands oneDNN a float32 LSTM in bfloat16, and oneDNN raises where the CPU has no kernel
+    for it. PyTorch's own GRU for the CPU mixes both types under autocast. The outputs are bfloat16
+    nevertheless, so that no type depends on the CPU or on the kernel.
 
     Args:
         run: Takes inputs and a state, returns outputs and the state after them.
         inputs: The inputs of the layer.
-        state: A pair of tensors, or None.
+        state: A tensor, a tuple of tensors, or None.
         weight: Any weight of the layer.
+        by_onednn: Whether oneDNN has a kernel for the layer.
     """
     is_float32 = weight.is_cpu and weight.dtype == torch.float32
-    if not ONEDNN_LACKS_BFLOAT16 or not is_float32 or compute_dtype(weight) != torch.bfloat16:
+    has_kernel = by_onednn and not ONEDNN_LACKS_BFLOAT16
+    if has_kernel or not is_float32 or compute_dtype(weight) != torch.bfloat16:
         return run(inputs, state)
     with torch.autocast("cpu", enabled=False):
         outputs, after = run(inputs.to(torch.float32), _cast(state, torch.float32))

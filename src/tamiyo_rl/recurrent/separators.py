@@ -1,4 +1,4 @@
-"""Separator steps, which set the state of an LSTM exactly: their places and their weights.
+"""Separator steps, which set a recurrent state exactly: their places and their weights.
 
 A separator has no features. One more input column for each kind of step drives the gates instead:
 to exactly 0 at a separator that zeroes the state (c = 0, h = 0), and to the learned values at one
@@ -85,6 +85,34 @@ def augmented_weights(
     columns = torch.stack([real, zeroing, _writing_column(learned, closing)], dim=1)
     kept = [_without_seeded_gates(bias) for bias in (b_ih, b_hh)]
     return [torch.cat([w_ih, columns], dim=1), w_hh, *kept]
+
+
+def augmented_gru_weights(
+    weights: Sequence[torch.Tensor], learned: torch.Tensor | None, closing: float
+) -> list[torch.Tensor]:
+    """Return the weights of a GRU layer with the input weights of the kind columns.
+
+    The columns are one-hot: a step, a separator that zeroes the state, and where a state is
+    learned one that writes it. Both kinds of separators close the reset and update gates, which
+    leaves the candidate. It takes its input bias from the column of the steps, so that nothing has
+    to cancel it at a separator: in TF32 it would not cancel.
+
+    Args:
+        weights: `[w_ih, w_hh, b_ih, b_hh]`, or without the biases.
+        learned: What the tanh of the candidate is given for the learned state, `[hidden]`; None
+            for zeros.
+        closing: A pre-activation whose negative closes a gate exactly.
+    """
+    w_ih, w_hh, *biases = weights
+    b_ih, b_hh = biases or (w_hh.new_zeros(w_hh.shape[0]),) * 2
+    reset, update, candidate = b_ih.chunk(3)
+    nothing = torch.zeros_like(candidate)
+    gates = nothing.new_full((2 * len(nothing),), -closing)
+    columns = [torch.cat([nothing, nothing, candidate]), torch.cat([gates, nothing])]
+    if learned is not None:
+        columns.append(torch.cat([gates, learned]))
+    kept = torch.cat([reset, update, nothing])
+    return [torch.cat([w_ih, torch.stack(columns, dim=1)], dim=1), w_hh, kept, b_hh]
 
 
 def in_one_buffer(weights: list[torch.Tensor]) -> list[torch.Tensor]:

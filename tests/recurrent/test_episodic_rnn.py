@@ -1,4 +1,4 @@
-"""`EpisodicLSTM` against a step-by-step loop, which is slow and plainly right."""
+"""The recurrent layers against a step-by-step loop, which is slow and plainly right."""
 
 import copy
 from typing import Any
@@ -9,34 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tamiyo_rl import EpisodePlan, EpisodicLSTM, HiddenState
+from tamiyo_rl import EpisodePlan, EpisodicGRU, EpisodicLSTM
 from tamiyo_rl.policy import ActionHeads
 from tamiyo_rl.recurrent.packing import fewest_lanes, pack
+from tests.recurrent.cells import CELLS, Core, make_state, parts_of, plain_of
 
 pytestmark = pytest.mark.clause("C5")
 
-Outputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+CELL = pytest.mark.parametrize("cell", CELLS)
+Outputs = tuple[torch.Tensor, ...]
 
 
-def run_loop(
-    lstm: EpisodicLSTM, inputs: torch.Tensor, hidden: Any, starts: torch.Tensor
-) -> Outputs:
-    initial = lstm.initial_state(inputs.shape[0])
-    state = hidden or initial
+def run_loop(core: Core, inputs: torch.Tensor, hidden: Any, starts: torch.Tensor) -> Outputs:
+    initial = parts_of(core.initial_state(inputs.shape[0]))
+    parts = initial if hidden is None else parts_of(hidden)
     outputs = []
     for step in range(inputs.shape[1]):
         first = starts[:, step, None]
-        state = tuple(torch.where(first, new, old) for new, old in zip(initial, state, strict=True))
-        output, state = nn.LSTM.forward(lstm, inputs[:, step : step + 1], state)
+        parts = tuple(torch.where(first, new, old) for new, old in zip(initial, parts, strict=True))
+        state = core._state(parts)
+        forward: Any = plain_of(type(core)).forward
+        output, state = forward(core, inputs[:, step : step + 1], state)
+        parts = parts_of(state)
         outputs.append(output)
-    return torch.cat(outputs, dim=1), *state
+    return torch.cat(outputs, dim=1), *parts
 
 
-def run_fused(
-    lstm: EpisodicLSTM, inputs: torch.Tensor, hidden: Any, starts: torch.Tensor
-) -> Outputs:
-    outputs, (h, c) = lstm(inputs, hidden, starts)
-    return outputs, h, c
+def run_fused(core: Core, inputs: torch.Tensor, hidden: Any, starts: torch.Tensor) -> Outputs:
+    outputs, state = core(inputs, hidden, starts)
+    return outputs, *parts_of(state)
 
 
 @st.composite
@@ -45,6 +46,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     time = draw(st.integers(1, 9))
     rows = st.lists(st.booleans(), min_size=time, max_size=time)
     return {
+        "cell": draw(st.sampled_from(CELLS)),
         "starts": torch.tensor(draw(st.lists(rows, min_size=batch, max_size=batch))),
         "layers": draw(st.integers(1, 3)),
         "features": draw(st.integers(1, 4)),
@@ -56,9 +58,9 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def build(case: dict[str, Any]) -> tuple[EpisodicLSTM, torch.Tensor, HiddenState | None]:
+def build(case: dict[str, Any]) -> tuple[Core, torch.Tensor, Any]:
     torch.manual_seed(case["seed"])
-    lstm = EpisodicLSTM(
+    core: Core = case["cell"](
         case["features"],
         case["width"],
         case["layers"],
@@ -67,23 +69,25 @@ def build(case: dict[str, Any]) -> tuple[EpisodicLSTM, torch.Tensor, HiddenState
         learn_initial_state=case["learned"],
         dtype=torch.float64,
     )
-    for parameter in lstm.parameters():
+    for parameter in core.parameters():
         nn.init.normal_(parameter)
     batch, time = case["starts"].shape
     inputs = torch.randn(batch, time, case["features"], dtype=torch.float64, requires_grad=True)
     shape = (case["layers"], batch, case["width"])
-    h, c = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    return lstm, inputs, HiddenState(h, c) if case["hidden"] else None
+    hidden = make_state(
+        case["cell"], lambda: torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    )
+    return core, inputs, hidden if case["hidden"] else None
 
 
 @given(case=cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_outputs_and_gradients_equal_those_of_the_loop(case: dict[str, Any]) -> None:
-    lstm, inputs, hidden = build(case)
-    leaves = [*lstm.parameters(), inputs, *(hidden or ())]
+    core, inputs, hidden = build(case)
+    leaves = [*core.parameters(), inputs, *(() if hidden is None else parts_of(hidden))]
     results = []
     for run in (run_fused, run_loop):
-        outputs = run(lstm, inputs, hidden, case["starts"])
+        outputs = run(core, inputs, hidden, case["starts"])
         loss = sum(
             (part * torch.arange(1, part.numel() + 1).view_as(part)).sin().sum() for part in outputs
         )
@@ -96,105 +100,115 @@ def test_outputs_and_gradients_equal_those_of_the_loop(case: dict[str, Any]) -> 
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
+@CELL
 @pytest.mark.parametrize("learned", [False, True])
-def test_gradients_pass_gradcheck(learned: bool) -> None:
+def test_gradients_pass_gradcheck(cell: type[Core], learned: bool) -> None:
     torch.manual_seed(0)
-    lstm = EpisodicLSTM(2, 3, batch_first=True, learn_initial_state=learned, dtype=torch.float64)
+    core = cell(2, 3, batch_first=True, learn_initial_state=learned, dtype=torch.float64)
     starts = torch.tensor([[True, False, True, True], [False, False, False, True]])
     inputs = torch.randn(2, 4, 2, dtype=torch.float64, requires_grad=True)
-    parameters = [p.detach().clone().requires_grad_() for p in lstm.parameters()]
-    names = [name for name, _ in lstm.named_parameters()]
+    parameters = [p.detach().clone().requires_grad_() for p in core.parameters()]
+    names = [name for name, _ in core.named_parameters()]
 
     def run(inputs: torch.Tensor, *values: torch.Tensor) -> Any:
         swapped = dict(zip(names, values, strict=True))
-        outputs, (h, c) = torch.func.functional_call(lstm, swapped, (inputs, None, starts))
-        return outputs, h, c
+        outputs, state = torch.func.functional_call(core, swapped, (inputs, None, starts))
+        return outputs, *parts_of(state)
 
     assert torch.autograd.gradcheck(run, (inputs, *parameters))
 
 
-def test_float32_outputs_equal_those_of_the_loop_to_rounding() -> None:
+@CELL
+def test_float32_outputs_equal_those_of_the_loop_to_rounding(cell: type[Core]) -> None:
     torch.manual_seed(0)
-    lstm = EpisodicLSTM(32, 128, batch_first=True)
+    core = cell(32, 128, batch_first=True)
     inputs = torch.randn(16, 128, 32)
     starts = torch.rand(16, 128) < 0.02
     with torch.no_grad():
-        fused, loop = (run(lstm, inputs, None, starts) for run in (run_fused, run_loop))
+        fused, loop = (run(core, inputs, None, starts) for run in (run_fused, run_loop))
     for got, expected in zip(fused, loop, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
 def test_float32_outputs_of_kept_rows_equal_those_of_the_loop_bit_for_bit() -> None:
     torch.manual_seed(0)
-    lstm = EpisodicLSTM(32, 128, batch_first=True)
+    core = EpisodicLSTM(32, 128, batch_first=True)
     inputs = torch.randn(16, 128, 32)
     starts = torch.arange(128) == torch.arange(10, 26)[:, None]
     assert EpisodePlan(starts).layout(torch.device("cpu"), learned=False).lanes == 16
     with torch.no_grad():
-        fused, loop = (run(lstm, inputs, None, starts) for run in (run_fused, run_loop))
+        fused, loop = (run(core, inputs, None, starts) for run in (run_fused, run_loop))
     for got, expected in zip(fused, loop, strict=True):
         assert got.equal(expected)
 
 
-def test_no_gradient_passes_a_start() -> None:
-    lstm = EpisodicLSTM(3, 5, num_layers=2, batch_first=True, learn_initial_state=True)
+@CELL
+def test_no_gradient_passes_a_start(cell: type[Core]) -> None:
+    core = cell(3, 5, num_layers=2, batch_first=True, learn_initial_state=True)
     inputs = torch.randn(2, 8, 3, requires_grad=True)
     starts = torch.zeros(2, 8, dtype=torch.bool)
     starts[0, 4] = True
-    hidden = HiddenState(*(torch.randn(2, 2, 5, requires_grad=True) for _ in "hc"))
-    outputs, _ = lstm(inputs, hidden, starts)
-    before, of_hidden = torch.autograd.grad(outputs[0, 4:].sum(), (inputs, hidden.h))
+    hidden = make_state(cell, lambda: torch.randn(2, 2, 5, requires_grad=True))
+    outputs, _ = core(inputs, hidden, starts)
+    leaves = (inputs, *parts_of(hidden))
+    before, *of_hidden = torch.autograd.grad(outputs[0, 4:].sum(), leaves)
     assert before[0, :4].eq(0).all()
-    assert of_hidden.eq(0).all()
+    assert all(gradient.eq(0).all() for gradient in of_hidden)
     assert before[0, 4:].ne(0).all()
 
 
-def test_saturated_inputs_give_no_nan() -> None:
-    lstm = EpisodicLSTM(3, 5, batch_first=True)
+@CELL
+def test_saturated_inputs_give_no_nan(cell: type[Core]) -> None:
+    core = cell(3, 5, batch_first=True)
     inputs = torch.full((2, 6, 3), 1e3, requires_grad=True)
     starts = torch.tensor([[False, True] * 3, [False] * 6])
-    outputs, _ = lstm(inputs, None, starts)
+    outputs, _ = core(inputs, None, starts)
     outputs.sum().backward()
     assert outputs.isfinite().all()
     assert inputs.grad is not None
     assert inputs.grad.isfinite().all()
 
 
-def test_nan_in_a_replaced_hidden_state_does_not_enter() -> None:
-    lstm = EpisodicLSTM(3, 5, batch_first=True)
-    nan = torch.full((1, 2, 5), torch.nan)
-    outputs, _ = lstm(torch.ones(2, 4, 3), (nan, nan), torch.tensor([[True, False] * 2] * 2))
+@CELL
+def test_nan_in_a_replaced_hidden_state_does_not_enter(cell: type[Core]) -> None:
+    core = cell(3, 5, batch_first=True)
+    nan = make_state(cell, lambda: torch.full((1, 2, 5), torch.nan))
+    outputs, _ = core(torch.ones(2, 4, 3), nan, torch.tensor([[True, False] * 2] * 2))
     assert outputs.isfinite().all()
 
 
-def test_without_starts_it_equals_nn_lstm() -> None:
+@CELL
+def test_without_starts_it_equals_that_of_pytorch(cell: type[Core]) -> None:
     torch.manual_seed(0)
-    ours = EpisodicLSTM(4, 8, 2, bidirectional=True)
-    plain = nn.LSTM(4, 8, 2, bidirectional=True)
+    ours = cell(4, 8, 2, bidirectional=True)
+    plain = plain_of(cell)(4, 8, 2, bidirectional=True)
     ours.load_state_dict(plain.state_dict(), strict=True)
     inputs = torch.randn(5, 3, 4)
-    for got, expected in zip(ours(inputs)[1], plain(inputs)[1], strict=True):
+    pairs = zip(parts_of(ours(inputs)[1]), parts_of(plain(inputs)[1]), strict=True)
+    for got, expected in pairs:
         assert got.equal(expected)
 
 
-def test_time_major_inputs_give_the_same_outputs() -> None:
-    lstm = EpisodicLSTM(4, 8)
+@CELL
+def test_time_major_inputs_give_the_same_outputs(cell: type[Core]) -> None:
+    core = cell(4, 8)
     inputs = torch.randn(6, 2, 4)
     starts = torch.zeros(2, 6, dtype=torch.bool)
     starts[1, 3] = True
-    outputs, _ = lstm(inputs, episode_starts=starts)
-    lstm.batch_first = True
-    expected, _ = lstm(inputs.transpose(0, 1), episode_starts=starts)
+    outputs, _ = core(inputs, episode_starts=starts)
+    core.batch_first = True
+    expected, _ = core(inputs.transpose(0, 1), episode_starts=starts)
     assert outputs.equal(expected.transpose(0, 1))
 
 
-def test_a_plan_stands_in_for_the_starts() -> None:
-    lstm = EpisodicLSTM(4, 8, batch_first=True)
+@CELL
+def test_a_plan_stands_in_for_the_starts(cell: type[Core]) -> None:
+    core = cell(4, 8, batch_first=True)
     inputs = torch.randn(6, 9, 4)
     starts = torch.rand(6, 9) < 0.3
     rows = torch.tensor([4, 1])
-    by_plan, _ = lstm(inputs[rows], episode_starts=EpisodePlan(starts).rows(rows))
-    by_starts, _ = lstm(inputs[rows], episode_starts=starts[rows])
+    by_plan, _ = core(inputs[rows], episode_starts=EpisodePlan(starts).rows(rows))
+    by_starts, _ = core(inputs[rows], episode_starts=starts[rows])
     assert by_plan.equal(by_starts)
 
 
@@ -217,98 +231,106 @@ def test_plans_of_minibatches_are_those_of_their_rows_and_keep_their_layouts(lea
         whole.split([torch.tensor([6])])
 
 
+@CELL
 @pytest.mark.clause("C6")
-def test_a_plan_made_under_inference_mode_serves_training_and_shares_nothing() -> None:
-    lstm = EpisodicLSTM(4, 8, batch_first=True)
+def test_a_plan_made_under_inference_mode_serves_training_and_shares_nothing(
+    cell: type[Core],
+) -> None:
+    core = cell(4, 8, batch_first=True)
     with torch.inference_mode():
         starts = torch.tensor([[False, True, False]])
         plan = EpisodePlan(starts).rows(torch.tensor([0]))
         starts.zero_()
-    lstm(torch.randn(1, 3, 4), episode_starts=plan)[0].sum().backward()
+    core(torch.randn(1, 3, 4), episode_starts=plan)[0].sum().backward()
     assert plan.resets == 1
 
 
+@CELL
 @pytest.mark.parametrize("time", [1, 3])
-def test_outputs_and_state_share_no_memory(time: int) -> None:
-    lstm = EpisodicLSTM(4, 8, batch_first=True)
+def test_outputs_and_state_share_no_memory(cell: type[Core], time: int) -> None:
+    core = cell(4, 8, batch_first=True)
     starts = torch.zeros(2, time, dtype=torch.bool)
-    outputs, (h, _) = lstm(torch.randn(2, time, 4), episode_starts=starts)
+    outputs, state = core(torch.randn(2, time, 4), episode_starts=starts)
+    h, *_ = parts_of(state)
     expected = h.detach().clone()
     outputs.detach().zero_()
     assert h.equal(expected)
 
 
-def test_dropout_works_between_layers_and_is_off_in_eval() -> None:
+@CELL
+def test_dropout_works_between_layers_and_is_off_in_eval(cell: type[Core]) -> None:
     torch.manual_seed(0)
-    lstm = EpisodicLSTM(4, 8, 2, dropout=0.5, batch_first=True)
+    core = cell(4, 8, 2, dropout=0.5, batch_first=True)
     inputs = torch.randn(2, 6, 4)
     starts = torch.zeros(2, 6, dtype=torch.bool)
     starts[:, 3] = True
-    first, second = (lstm(inputs, episode_starts=starts)[0] for _ in range(2))
+    first, second = (core(inputs, episode_starts=starts)[0] for _ in range(2))
     assert not first.equal(second)
-    lstm.eval()
-    first, second = (lstm(inputs, episode_starts=starts)[0] for _ in range(2))
+    core.eval()
+    first, second = (core(inputs, episode_starts=starts)[0] for _ in range(2))
     assert first.equal(second)
 
 
+@CELL
 @pytest.mark.clause("C11")
 @pytest.mark.parametrize("layers", [1, 3])
-def test_state_dict_of_nn_lstm_loads_strictly_and_starts_from_zeros(layers: int) -> None:
-    lstm = EpisodicLSTM(4, 8, layers, learn_initial_state=True)
-    for parameter in lstm.parameters():
+def test_a_state_dict_of_pytorch_loads_strictly_and_starts_from_zeros(
+    cell: type[Core], layers: int
+) -> None:
+    core = cell(4, 8, layers, learn_initial_state=True)
+    for parameter in core.parameters():
         nn.init.normal_(parameter)
-    lstm.load_state_dict(nn.LSTM(4, 8, layers).state_dict(), strict=True)
-    h, c = lstm.initial_state(1)
-    assert not h.any()
-    assert not c.any()
+    core.load_state_dict(plain_of(cell)(4, 8, layers).state_dict(), strict=True)
+    assert not any(part.any() for part in parts_of(core.initial_state(1)))
 
 
 @pytest.mark.clause("C11")
 def test_half_an_initial_state_is_refused() -> None:
-    lstm = EpisodicLSTM(4, 8, learn_initial_state=True)
-    state = lstm.state_dict()
+    core = EpisodicLSTM(4, 8, learn_initial_state=True)
+    state = core.state_dict()
     del state["initial_output"]
     with pytest.raises(RuntimeError, match="initial_output"):
-        lstm.load_state_dict(state)
+        core.load_state_dict(state)
 
 
 @pytest.mark.clause("C11")
 def test_assigned_initial_states_do_not_share_memory() -> None:
     with torch.device("meta"):
-        lstm = EpisodicLSTM(4, 8, learn_initial_state=True)
-    lstm.load_state_dict(nn.LSTM(4, 8).state_dict(), assign=True)
-    assert lstm.initial_cell is not None
-    assert lstm.initial_output is not None
-    assert lstm.initial_cell.data_ptr() != lstm.initial_output.data_ptr()
-    assert lstm.initial_cell.device.type == "cpu"
+        core = EpisodicLSTM(4, 8, learn_initial_state=True)
+    core.load_state_dict(nn.LSTM(4, 8).state_dict(), assign=True)
+    assert core.initial_cell is not None
+    assert core.initial_output is not None
+    assert core.initial_cell.data_ptr() != core.initial_output.data_ptr()
+    assert core.initial_cell.device.type == "cpu"
 
 
 @pytest.mark.clause("C11")
 def test_loading_other_keys_leaves_the_initial_state() -> None:
-    lstm = EpisodicLSTM(4, 8, learn_initial_state=True)
-    assert lstm.initial_cell is not None
-    nn.init.ones_(lstm.initial_cell)
-    lstm.load_state_dict({"bias_ih_l0": torch.zeros(32)}, strict=False)
-    assert lstm.initial_cell.eq(1).all()
+    core = EpisodicLSTM(4, 8, learn_initial_state=True)
+    assert core.initial_cell is not None
+    nn.init.ones_(core.initial_cell)
+    core.load_state_dict({"bias_ih_l0": torch.zeros(32)}, strict=False)
+    assert core.initial_cell.eq(1).all()
 
 
+@CELL
 @pytest.mark.clause("C10")
 @pytest.mark.parametrize("time", [1, 5])
 @pytest.mark.parametrize("size", [1, 3, 9])
-def test_inputs_of_another_width_are_refused(size: int, time: int) -> None:
-    lstm = EpisodicLSTM(4, 8, batch_first=True)
+def test_inputs_of_another_width_are_refused(cell: type[Core], size: int, time: int) -> None:
+    core = cell(4, 8, batch_first=True)
     starts = torch.ones(2, time, dtype=torch.bool)
     with pytest.raises(ValueError, match=f"input: expected 4 features.* got {size}"):
-        lstm(torch.ones(2, time, size), None, starts)
+        core(torch.ones(2, time, size), None, starts)
 
 
 @pytest.mark.clause("C10")
 @pytest.mark.parametrize("shape", [(1, 2, 8), (2, 1, 8), (2, 8), (2, 2, 7)])
 def test_hidden_states_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    lstm = EpisodicLSTM(4, 8, 2, batch_first=True)
+    core = EpisodicLSTM(4, 8, 2, batch_first=True)
     hidden = (torch.zeros(2, 2, 8), torch.zeros(shape))
     with pytest.raises(ValueError, match="hx: expected c of"):
-        lstm(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
+        core(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
 
 
 @pytest.mark.clause("C10")
@@ -343,35 +365,37 @@ def test_rows_of_a_plan_rejects_bad_indices(index: Any) -> None:
 @pytest.mark.clause("C10")
 @pytest.mark.parametrize("hidden", [(torch.zeros(1, 2, 8),), 3, (None, torch.zeros(1, 2, 8))])
 def test_a_hidden_state_that_is_not_a_pair_of_tensors_is_refused(hidden: Any) -> None:
-    lstm = EpisodicLSTM(4, 8, batch_first=True)
+    core = EpisodicLSTM(4, 8, batch_first=True)
     with pytest.raises(TypeError, match="hx: expected"):
-        lstm(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
+        core(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
 
 
+@CELL
 @pytest.mark.clause("C10")
-def test_other_arguments_are_refused_by_name() -> None:
-    lstm = EpisodicLSTM(4, 8, batch_first=True)
+def test_other_arguments_are_refused_by_name(cell: type[Core]) -> None:
+    core = cell(4, 8, batch_first=True)
     starts = torch.ones(2, 5, dtype=torch.bool)
     with pytest.raises(TypeError, match="input: expected a tensor"):
-        lstm([[1.0]], None, starts)
+        core([[1.0]], None, starts)
     with pytest.raises(TypeError, match="episode_starts: expected a tensor"):
-        lstm(torch.ones(2, 5, 4), None, [[True]])
+        core(torch.ones(2, 5, 4), None, [[True]])
     with pytest.raises(TypeError, match="learn_initial_state: expected True or False"):
-        EpisodicLSTM(4, 8, learn_initial_state="no")  # type: ignore[arg-type]  # the argument is wrong on purpose
+        cell(4, 8, learn_initial_state="no")  # type: ignore[arg-type]  # the argument is wrong on purpose
     with pytest.raises(ValueError, match="batch_size: expected"):
-        lstm.initial_state(0)
+        core.initial_state(0)
     with pytest.raises(ValueError, match="action_dims: expected at least one head"):
         ActionHeads({})
 
 
-def test_a_plan_copied_under_inference_mode_serves_training() -> None:
-    lstm = EpisodicLSTM(4, 8, batch_first=True, learn_initial_state=True)
+@CELL
+def test_a_plan_copied_under_inference_mode_serves_training(cell: type[Core]) -> None:
+    core = cell(4, 8, batch_first=True, learn_initial_state=True)
     laid_out = EpisodePlan(torch.tensor([[True, False, True]]))
     laid_out.layout(torch.device("cpu"), learned=True)
     with torch.inference_mode():
         plan = copy.deepcopy(laid_out)
-    hidden = HiddenState(torch.zeros(1, 1, 8), torch.zeros(1, 1, 8))
-    lstm(torch.randn(1, 3, 4), hidden, plan)[0].sum().backward()
+    hidden = make_state(cell, lambda: torch.zeros(1, 1, 8))
+    core(torch.randn(1, 3, 4), hidden, plan)[0].sum().backward()
 
 
 @given(case=cases())
@@ -402,21 +426,45 @@ def test_packing_takes_hardly_a_lane_more_than_it_must(separators: int) -> None:
     assert packing.lanes <= fewest_lanes(pieces, separators=separators) + 1
 
 
+@CELL
 @pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_step_is_a_sequence_of_one_step(layers: int, *, learned: bool) -> None:
-    lstm = EpisodicLSTM(4, 8, layers, batch_first=True, learn_initial_state=learned)
+def test_a_step_is_a_sequence_of_one_step(cell: type[Core], layers: int, *, learned: bool) -> None:
+    core = cell(4, 8, layers, batch_first=True, learn_initial_state=learned)
     features = torch.randn(3, 4)
-    state = HiddenState(torch.randn(layers, 3, 8), torch.randn(layers, 3, 8))
+    state = make_state(cell, lambda: torch.randn(layers, 3, 8))
     for starts in (torch.tensor([False, True, False]), torch.zeros(3, dtype=torch.bool)):
-        expected, after = lstm(features[:, None], state, episode_starts=starts[:, None])
+        expected, after = core(features[:, None], state, episode_starts=starts[:, None])
         for known in (starts, EpisodePlan(starts[:, None])):
-            outputs, (h, c) = lstm.step(features, state, known)
+            outputs, stepped = core.step(features, state, known)
             torch.testing.assert_close(outputs, expected[:, 0])
-            torch.testing.assert_close((h, c), tuple(after))
+            torch.testing.assert_close(parts_of(stepped), parts_of(after))
 
 
 @pytest.mark.parametrize("kind", [{"bidirectional": True}, {"proj_size": 4}])
 def test_a_step_needs_one_direction_and_no_projection(kind: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected neither bidirectional nor proj_size"):
         EpisodicLSTM(4, 8, **kind).step(torch.zeros(3, 4))
+
+
+@pytest.mark.clause("C10")
+@pytest.mark.parametrize("hidden", [(torch.zeros(1, 2, 8),), 3])
+def test_a_state_of_a_gru_that_is_not_a_tensor_is_refused(hidden: Any) -> None:
+    core = EpisodicGRU(4, 8, batch_first=True)
+    with pytest.raises(TypeError, match="hx: expected a tensor, got"):
+        core(torch.ones(2, 5, 4), hidden, torch.ones(2, 5, dtype=torch.bool))
+
+
+@pytest.mark.clause("C10")
+def test_a_state_of_a_gru_of_another_shape_is_refused() -> None:
+    core = EpisodicGRU(4, 8, 2, batch_first=True)
+    with pytest.raises(ValueError, match="hx: expected h of"):
+        core(torch.ones(2, 5, 4), torch.zeros(2, 2, 7), torch.ones(2, 5, dtype=torch.bool))
+
+
+def test_a_gru_lays_a_plan_out_for_its_own_kernel() -> None:
+    plan = EpisodePlan(torch.tensor([[True, False, True]]))
+    device = torch.device("cpu")
+    of_lstm = plan.layout(device, learned=False)
+    assert plan.layout(device, learned=False, cell="gru") is not of_lstm
+    assert plan.layout(device, learned=False, cell="lstm") is of_lstm
