@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from tamiyo_rl import EpisodicLSTM, HiddenState, LSTMPolicyBundle, checks
+from tamiyo_rl import HiddenState, LSTMPolicyBundle, checks
 from tamiyo_rl.contract import guard
 from tamiyo_rl.policy import ActionHeads, inputs
 from tamiyo_rl.recurrent import episode_plan
+from tamiyo_rl.recurrent.episodic_rnn import EpisodicRNN
 from tamiyo_rl.training import RolloutBuffer
 
 ROOT = Path(__file__).parent.parent
@@ -65,8 +66,8 @@ def ordinary_initial_hidden(patch: pytest.MonkeyPatch) -> None:
 
 
 def detached_initial_state(patch: pytest.MonkeyPatch) -> None:
-    initial_state = EpisodicLSTM._initial_parts
-    patch.setattr(EpisodicLSTM, "_initial_parts", torch.no_grad()(initial_state))
+    initial_state = EpisodicRNN.initial_parts
+    patch.setattr(EpisodicRNN, "initial_parts", torch.no_grad()(initial_state))
 
 
 def blind_guard(patch: pytest.MonkeyPatch) -> None:
@@ -74,9 +75,9 @@ def blind_guard(patch: pytest.MonkeyPatch) -> None:
 
 
 def hidden_decides(patch: pytest.MonkeyPatch) -> None:
-    state_before = EpisodicLSTM._state_before
+    state_before = EpisodicRNN._state_before
     patch.setattr(
-        EpisodicLSTM,
+        EpisodicRNN,
         "_state_before",
         lambda self, batch, hidden, starts: hidden or state_before(self, batch, hidden, starts),
     )
@@ -128,7 +129,7 @@ def values_unchecked(patch: pytest.MonkeyPatch) -> None:
 
 
 def plain_state_dict(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(EpisodicLSTM, "_load_from_state_dict", torch.nn.LSTM._load_from_state_dict)
+    patch.setattr(EpisodicRNN, "_load_from_state_dict", torch.nn.RNNBase._load_from_state_dict)
 
 
 def nothing_loaded(patch: pytest.MonkeyPatch) -> None:
@@ -158,10 +159,10 @@ ENFORCEMENT: list[tuple[str, str, Patch]] = [
     ("C1", "LSTMPolicyBundle.initial_hidden", ordinary_initial_hidden),
     ("C2", "LSTMPolicyBundle.get_action", without_inference_mode("get_action")),
     ("C2", "LSTMPolicyBundle.get_value", without_inference_mode("get_value")),
-    ("C3", "EpisodicLSTM._initial_parts", detached_initial_state),
+    ("C3", "EpisodicRNN.initial_parts", detached_initial_state),
     ("C4", "_inference_tensors", blind_guard),
     ("C5", "LSTMPolicyBundle._require_known_state", learned_state_needs_no_starts),
-    ("C5", "EpisodicLSTM._state_before", hidden_decides),
+    ("C5", "EpisodicRNN._state_before", hidden_decides),
     ("C6", "RolloutBuffer._gather", buffer_under_inference_mode),
     ("C7", "EpisodePlan.__init__", resets_ignored),
     ("C8", "_require_grad_mode", mode_unchecked),
@@ -170,7 +171,7 @@ ENFORCEMENT: list[tuple[str, str, Patch]] = [
     ("C10", "require_shape", shapes_unchecked),
     ("C10", "InputChecks._require", values_unchecked),
     ("C11", "LSTMPolicyBundle.load_state_dict", nothing_loaded),
-    ("C11", "EpisodicLSTM._load_from_state_dict", plain_state_dict),
+    ("C11", "EpisodicRNN._load_from_state_dict", plain_state_dict),
     ("C12", "ActionHeads.sample", unseeded_sampling),
     ("C13", "LSTMPolicyBundle._run", states_keep_the_dtype_they_come_in),
 ]

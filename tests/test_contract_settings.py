@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tamiyo_rl import ContractError, EvalResult, InferenceTensorWarning, LSTMPolicyBundle
 from tamiyo_rl.policy.network import Critic
 from tamiyo_rl.policy.results import ActionResult
-from tamiyo_rl.recurrent.hidden_state import HiddenState
+from tamiyo_rl.recurrent.episode_plan import Cell
 from tamiyo_rl.training import RolloutBatch, RolloutBuffer
 
 pytestmark = pytest.mark.clause("C13")
@@ -23,7 +23,7 @@ STARTS[:, 0] = STARTS[0, 3] = STARTS[0, 4] = STARTS[1, 6] = True
 # Rounding of the dtype in which the network computes, over the steps of a sequence.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.05}
 SETTINGS = ("compiled", "autocast", "float64", "bfloat16", "distributed")
-CRITICS = ("shared", "separate")
+KINDS = ("shared lstm", "separate lstm", "separate gru")  # critic and cell
 
 
 class Setting:
@@ -31,13 +31,14 @@ class Setting:
 
     def __init__(self, name: str, *, learned: bool, layers: int = 1) -> None:
         torch.manual_seed(0)
-        self.name, critic = name.split()
+        self.name, critic, cell = name.split()
         self.bundle = LSTMPolicyBundle(
             4,
             HEADS,
             hidden_dim=8,
             learn_initial_hidden=learned,
             num_lstm_layers=layers,
+            cell=cast("Cell", cell),
             critic=cast("Critic", critic),
             head_dims=[6] if critic == "separate" else [],
         )
@@ -67,7 +68,7 @@ class Setting:
             return self.bundle.evaluate_actions(features, actions, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
 
 
-@pytest.fixture(params=[f"{name} {critic}" for name in SETTINGS for critic in CRITICS])
+@pytest.fixture(params=[f"{name} {kind}" for name in SETTINGS for kind in KINDS])
 def setting(request: pytest.FixtureRequest) -> Iterator[str]:
     with group_of_one() if "distributed" in request.param else nullcontext():
         yield request.param
@@ -119,9 +120,8 @@ def test_the_rollout_gives_inference_tensors_in_the_dtype_of_the_bundle(setting:
     policy = Setting(setting, learned=True)
     _, steps = collect(policy)
     for state in (policy.bundle.initial_hidden(3), steps[-1].hidden):
-        assert state.h.is_inference()
-        assert state.c.is_inference()
-        assert {state.h.dtype, state.c.dtype} == {policy.bundle.dtype}
+        assert all(part.is_inference() for part in state.parts)
+        assert {part.dtype for part in state.parts} == {policy.bundle.dtype}
     assert steps[-1].value.is_inference()
 
 
@@ -136,7 +136,7 @@ def test_every_parameter_gets_a_gradient(setting: str, layers: int) -> None:
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.dtype == parameter.dtype
     for name, parameter in policy.bundle.named_parameters():
-        if name.endswith("initial_cell"):
+        if ".initial_c" in name:
             assert parameter.grad is not None
             assert parameter.grad.any(), name
 
@@ -161,10 +161,8 @@ def test_no_value_and_no_gradient_passes_an_episode_start(setting: str, learned:
     policy = Setting(setting, learned=learned)
     features, actions = sequences()
     features = features.requires_grad_()
-    filled = torch.full_like(policy.bundle.initial_hidden(3).h.clone(), 0.5)
-    whole = policy.evaluate(
-        features, actions, hidden=HiddenState(filled, filled.clone()), episode_starts=STARTS
-    )
+    filled = policy.bundle.initial_hidden(3).map(lambda part: torch.full_like(part.clone(), 0.5))
+    whole = policy.evaluate(features, actions, hidden=filled, episode_starts=STARTS)
     apart = policy.evaluate(features[:1, 4:], {n: a[:1, 4:] for n, a in actions.items()})
     torch.testing.assert_close(whole.value[0, 4:], apart.value[0], rtol=0, atol=policy.tolerance)
     whole.value[0, 4:].sum().backward()
@@ -195,7 +193,7 @@ def test_training_sees_what_the_rollout_saw(setting: str, learned: bool) -> None
         result.joint_log_prob.to(batch.log_prob), batch.log_prob, rtol=0, atol=tolerance
     )
     torch.testing.assert_close(result.value.to(batch.value), batch.value, rtol=0, atol=tolerance)
-    assert {result.hidden.h.dtype, result.hidden.c.dtype} == {policy.bundle.dtype}
+    assert {part.dtype for part in result.hidden.parts} == {policy.bundle.dtype}
 
 
 @pytest.mark.clause("C8")
@@ -226,7 +224,7 @@ def test_a_masked_action_has_probability_zero(setting: str) -> None:
 @pytest.mark.clause("C11")
 def test_the_state_dict_is_that_of_the_plain_bundle(setting: str) -> None:
     policy = Setting(setting, learned=True)
-    plain = Setting(f"plain {policy.bundle.critic}", learned=True)
+    plain = Setting(f"plain {policy.bundle.critic} {policy.bundle.cell}", learned=True)
     plain.bundle.to(policy.bundle.dtype).load_state_dict(policy.bundle.state_dict())
     assert policy.bundle.is_compiled == (policy.name == "compiled")
     pairs = zip(policy.bundle.parameters(), plain.bundle.parameters(), strict=True)

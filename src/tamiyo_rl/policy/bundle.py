@@ -23,6 +23,7 @@ from tamiyo_rl.policy.heads import ActionHeads
 from tamiyo_rl.policy.inputs import (
     InputChecks,
     is_usual_step,
+    require_cell,
     require_critic,
     require_head_dims,
     require_steps,
@@ -37,7 +38,7 @@ from tamiyo_rl.policy.network import (
 from tamiyo_rl.policy.protocol import HeadTensors
 from tamiyo_rl.policy.results import ActionResult, EvalResult, ForwardResult
 from tamiyo_rl.policy.rollout_side import rollout_side
-from tamiyo_rl.recurrent.episode_plan import EpisodePlan
+from tamiyo_rl.recurrent.episode_plan import Cell, EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class LSTMPolicyBundle:
         action_dims: Number of actions by head; an int is one head named `"action"`.
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
+        cell: `"lstm"`; or `"gru"` for an `EpisodicGRU` in the place of each LSTM, whose states are
+            `HiddenState(h, c=None)`.
         learn_initial_hidden: Whether the initial state is learned; else it is zeros.
         critic: `"shared"` for a value that reads the policy's LSTM, `"separate"` for an LSTM of its
             own, whose layers follow those of the policy in every state.
@@ -143,6 +146,7 @@ class LSTMPolicyBundle:
         *,
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
+        cell: Cell = "lstm",
         learn_initial_hidden: bool = False,
         critic: Critic = "shared",
         head_dims: Sequence[int] = (),
@@ -156,6 +160,7 @@ class LSTMPolicyBundle:
         self.feature_dim = int(feature_dim)
         self.hidden_dim = int(hidden_dim)
         self.num_lstm_layers = int(num_lstm_layers)
+        self.cell = require_cell(cell)
         self.learn_initial_hidden = learn_initial_hidden
         self.critic = require_critic(critic)
         self.head_dims = require_head_dims(head_dims)
@@ -166,6 +171,7 @@ class LSTMPolicyBundle:
             self.heads.total,
             hidden_dim=self.hidden_dim,
             num_lstm_layers=self.num_lstm_layers,
+            cell=self.cell,
             learn_initial_hidden=learn_initial_hidden,
             critic=self.critic,
             head_dims=self.head_dims,
@@ -261,7 +267,7 @@ class LSTMPolicyBundle:
         action = self.heads.mode(log_probs) if deterministic else self.heads.sample(log_probs)
         log_prob = self.heads.log_prob(log_probs, action)
         actions, by_head = self.heads.by_name(action), self.heads.by_name(log_prob)
-        mark_tensors(GET_ACTION, *actions.values(), *by_head.values(), value, *state)
+        mark_tensors(GET_ACTION, *actions.values(), *by_head.values(), value, *state.parts)
         return ActionResult(actions, by_head, value, state)
 
     # enforces C2
@@ -410,6 +416,7 @@ class LSTMPolicyBundle:
             "action_dims": dict(self.action_dims),
             "hidden_dim": self.hidden_dim,
             "num_lstm_layers": self.num_lstm_layers,
+            "cell": self.cell,
             "learn_initial_hidden": self.learn_initial_hidden,
             "critic": self.critic,
             "head_dims": self.head_dims,
@@ -495,6 +502,7 @@ class LSTMPolicyBundle:
             action_dims=self.heads.action_dims,
             num_layers=self._state_layers,
             hidden_dim=self.hidden_dim,
+            cell=self.cell,
             device=weight.device,
             dtype=weight.dtype,
             read_values=self.validate,
@@ -516,6 +524,7 @@ class LSTMPolicyBundle:
             hidden,
             starts,
             sizes=sizes,
+            cell=self.cell,
             like=weight,
             read_values=self.validate,
         ):
@@ -561,8 +570,8 @@ class LSTMPolicyBundle:
             raise
         # Autocast leaves them in half precision: too coarse for states to store and for ratios.
         if logits.dtype != features.dtype:
-            logits, value, h, c = (t.to(features.dtype) for t in (logits, value, *state))
-            state = HiddenState(h, c)
+            logits, value = logits.to(features.dtype), value.to(features.dtype)
+            state = state.map(lambda part: part.to(features.dtype))
         return logits, value, state
 
     # enforces C5
@@ -597,7 +606,7 @@ class LSTMPolicyBundle:
             if not output.requires_grad and self._trains_behind(core, head):
                 require_graph("LSTMPolicyBundle.network", which, output)
 
-    def _trains_behind(self, core: nn.LSTM, head: nn.Module) -> bool:
+    def _trains_behind(self, core: nn.RNNBase, head: nn.Module) -> bool:
         weights = chain.from_iterable(core.all_weights)
         behind = chain(self._module.encoder.parameters(), weights, head.parameters())
         return any(parameter.requires_grad for parameter in behind)

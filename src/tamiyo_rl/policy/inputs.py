@@ -11,7 +11,7 @@ import torch
 
 from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_positive, require_shape
 from tamiyo_rl.policy.network import Critic
-from tamiyo_rl.recurrent.episode_plan import EpisodePlan
+from tamiyo_rl.recurrent.episode_plan import Cell, EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 # Cast to the policy's own type without a surprise; int32 and int64 would lose digits in float32.
@@ -30,6 +30,7 @@ class InputChecks(NamedTuple):
         action_dims: Number of actions by head.
         num_layers: Layers of the hidden state.
         hidden_dim: Width of the hidden state.
+        cell: Whose state it is.
         device: Device of the parameters.
         dtype: Floating point type of the parameters.
         read_values: Whether to read values too (range, NaN, masks); CUDA waits for that.
@@ -40,6 +41,7 @@ class InputChecks(NamedTuple):
     action_dims: Mapping[str, int]
     num_layers: int
     hidden_dim: int
+    cell: Cell
     device: torch.device
     dtype: torch.dtype
     read_values: bool
@@ -66,8 +68,15 @@ class InputChecks(NamedTuple):
                 f"hidden: expected a pair (h, c), got {describe(hidden)}. Pass what get_action() "
                 "returned as .hidden, or HiddenState(h, c)."
             )
-        h, c = (self._state(f"hidden.{n}", t) for n, t in zip("hc", hidden, strict=True))
-        return HiddenState(h, c)
+        if self.cell == "gru" and hidden[1] is not None:
+            raise TypeError(
+                f'hidden.c: expected None, since the cell is "gru", got {describe(hidden[1])}. '
+                "Pass HiddenState(h)."
+            )
+        parts = hidden[:1] if self.cell == "gru" else hidden
+        return HiddenState(
+            *(self._state(f"hidden.{n}", t) for n, t in zip("hc", parts, strict=False))
+        )
 
     def plan(self, starts: object) -> EpisodePlan | None:
         """Return the plan of the episode starts, made here where a tensor was given."""
@@ -170,6 +179,7 @@ def is_usual_step(
     starts: object,
     *,
     sizes: tuple[int, int, int],
+    cell: Cell,
     like: torch.Tensor,
     read_values: bool,
 ) -> bool:
@@ -180,6 +190,7 @@ def is_usual_step(
         hidden: What was passed.
         starts: The `episode_starts` that were passed.
         sizes: Features of a step, layers and width of the hidden state.
+        cell: Whose state it is.
         like: A parameter of the policy.
         read_values: Whether to read values too.
     """
@@ -192,11 +203,11 @@ def is_usual_step(
         rows
         and _fits(features, (rows, feature_dim), like)
         and _fits(hidden.h, state, like)
-        and _fits(hidden.c, state, like)
+        and (hidden.c is None if cell == "gru" else _fits(hidden.c, state, like))
         and (starts is None or _are_flags(starts, rows, like))
     ):
         return False
-    return not read_values or all(map(_is_finite, (features, *hidden)))
+    return not read_values or all(map(_is_finite, (features, *hidden.parts)))
 
 
 def _fits(value: object, shape: tuple[int, ...], like: torch.Tensor) -> bool:
@@ -261,6 +272,13 @@ def require_heads(
             f"{list(action_dims)}, got {got}."
         )
     return {head: value[head] for head in action_dims}
+
+
+def require_cell(cell: object) -> Cell:
+    """Return the kind of recurrent core if it is one."""
+    if not isinstance(cell, str) or cell not in get_args(Cell):
+        raise ValueError(f'cell: expected "lstm" or "gru", got {cell!r}.')
+    return cast("Cell", cell)
 
 
 def require_critic(critic: object) -> Critic:

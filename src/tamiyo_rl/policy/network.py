@@ -11,16 +11,18 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
-from tamiyo_rl.recurrent.episode_plan import EpisodePlan
+from tamiyo_rl.recurrent.episode_plan import Cell, EpisodePlan
+from tamiyo_rl.recurrent.episodic_gru import EpisodicGRU
 from tamiyo_rl.recurrent.episodic_lstm import EpisodicLSTM
-from tamiyo_rl.recurrent.episodic_rnn import uncompiled
+from tamiyo_rl.recurrent.episodic_rnn import EpisodicRNN, Parts, uncompiled
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
 Critic = Literal["shared", "separate"]
+CORES: Mapping[Cell, type[EpisodicLSTM | EpisodicGRU]] = {"lstm": EpisodicLSTM, "gru": EpisodicGRU}
 
 
 class FactoredRecurrentActorCritic(nn.Module):
-    """Encoder, one or two LSTMs, and heads for the policy and the value.
+    """Encoder, one or two recurrent cores, and heads for the policy and the value.
 
     It is unguarded: what it is given goes straight to PyTorch. `LSTMPolicyBundle` is the checked
     way to it, and sets `validate` to have NaN and infinity from the encoder refused. `forward` is
@@ -30,17 +32,18 @@ class FactoredRecurrentActorCritic(nn.Module):
     Args:
         feature_dim: Features of one step, F.
         num_actions: Logits of all heads together.
-        hidden_dim: Width of the LSTM.
-        num_lstm_layers: Stacked layers of the LSTM.
-        learn_initial_hidden: Whether the LSTM learns its initial state.
-        critic: `"shared"` for a value that reads the policy's LSTM, `"separate"` for an LSTM of its
+        hidden_dim: Width of a core.
+        num_lstm_layers: Stacked layers of a core.
+        cell: `"lstm"` or `"gru"`, the kind of core.
+        learn_initial_hidden: Whether a core learns its initial state.
+        critic: `"shared"` for a value that reads the policy's core, `"separate"` for a core of its
             own, `critic_core`.
-        head_dims: Widths of the layers between an LSTM and the output of each head.
-        encoder: Maps `[N, F]` to `[N, E]`, before the LSTM; None passes the features on.
+        head_dims: Widths of the layers between a core and the output of each head.
+        encoder: Maps `[N, F]` to `[N, E]`, before the core; None passes the features on.
 
     Attributes:
-        core: The LSTM of the policy.
-        critic_core: The LSTM of the value; None if it is shared.
+        core: The `EpisodicLSTM` or `EpisodicGRU` of the policy.
+        critic_core: That of the value; None if it is shared.
 
     Examples:
         ```python
@@ -66,6 +69,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         *,
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
+        cell: Cell = "lstm",
         learn_initial_hidden: bool = False,
         critic: Critic = "shared",
         head_dims: Sequence[int] = (),
@@ -74,7 +78,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         super().__init__()
         self.encoder = nn.Identity() if encoder is None else encoder
         make_core = partial(
-            EpisodicLSTM,
+            CORES[cell],
             encoded_dim(self.encoder, feature_dim),
             hidden_dim,
             num_lstm_layers,
@@ -89,8 +93,8 @@ class FactoredRecurrentActorCritic(nn.Module):
         self._initialise()
 
     @property
-    def cores(self) -> list[EpisodicLSTM]:
-        """The LSTM of the policy, and that of the value if it has its own."""
+    def cores(self) -> list[EpisodicRNN]:
+        """The core of the policy, and that of the value if it has its own."""
         return [self.core] if self.critic_core is None else [self.core, self.critic_core]
 
     def initial_state(self, batch_size: int) -> HiddenState:
@@ -102,7 +106,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         Returns:
             `[layers, B, hidden]`; the layers of a separate critic follow those of the policy.
         """
-        return join_states([core.initial_state(batch_size) for core in self.cores])
+        return join_states([core.initial_parts(batch_size) for core in self.cores])
 
     def forward(
         self,
@@ -147,7 +151,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         # Two products: in one, a loss on the value alone would seem to reach the policy's head.
         logits = runs[0].to_batch(self.policy_head(runs[0].outputs))
         value = runs[-1].to_batch(self.value_head(runs[-1].outputs))
-        return logits, value.squeeze(-1), join_states([run.hidden for run in runs])
+        return logits, value.squeeze(-1), join_states([run.after for run in runs])
 
     @uncompiled
     def _step(
@@ -158,19 +162,20 @@ class FactoredRecurrentActorCritic(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
         self._require_finite(encoded)
         runs = [
-            core.step(encoded, own, episode_starts)
+            core.step_parts(encoded, own, episode_starts)
             for core, own in zip(self.cores, self._states(hidden), strict=True)
         ]
         logits = self.policy_head(runs[0][0])
         value = self.value_head(runs[-1][0])
-        return logits, value.squeeze(-1), join_states([state for _, state in runs])
+        return logits, value.squeeze(-1), join_states([after for _, after in runs])
 
-    def _states(self, hidden: HiddenState | None) -> Sequence[HiddenState | None]:
-        """Return the state of each core."""
-        if hidden is None or self.critic_core is None:
-            return [hidden] * len(self.cores)
-        parts = (part.chunk(2) for part in hidden)
-        return [HiddenState(h, c) for h, c in zip(*parts, strict=True)]
+    def _states(self, hidden: HiddenState | None) -> Sequence[Parts | None]:
+        """Return the parts of the state of each core."""
+        if hidden is None:
+            return [None] * len(self.cores)
+        if self.critic_core is None:
+            return [hidden.parts]
+        return list(zip(*(part.chunk(2) for part in hidden.parts), strict=True))
 
     def _require_finite(self, encoded: torch.Tensor) -> None:
         """Refuse NaN from an encoder: it would spread to the rows behind it in the same lane."""
@@ -178,9 +183,9 @@ class FactoredRecurrentActorCritic(nn.Module):
             require_finite_encoding(encoded)
 
     def _initialise(self) -> None:
-        """Start from open forget gates and an almost uniform policy."""
+        """Start with a state that lasts, and an almost uniform policy."""
         for core in self.cores:
-            open_forget_gates(core)
+            open_gates(core)
         policy = last_layer(self.policy_head)
         with torch.no_grad():
             policy.weight.mul_(0.01)
@@ -196,16 +201,17 @@ def make_head(inputs: int, hidden_dims: Sequence[int], outputs: int) -> nn.Seque
     return nn.Sequential(*hidden, output) if hidden else output
 
 
-def open_forget_gates(core: EpisodicLSTM) -> None:
-    """Add 1 to the bias of each forget gate, so that the state lasts from the first step.
+def open_gates(core: EpisodicRNN) -> None:
+    """Add 1 to the bias of the gate that keeps the state, so that it lasts from the first step.
 
-    From Gers et al. 2000, "Learning to Forget", and Jozefowicz et al. 2015, "An Empirical
-    Exploration of Recurrent Network Architectures", section 4.
+    In an LSTM that is the forget gate (Gers et al. 2000, "Learning to Forget"; Jozefowicz et al.
+    2015, "An Empirical Exploration of Recurrent Network Architectures", section 4), in a GRU the
+    update gate. PyTorch has each of them second.
     """
-    forget = slice(core.hidden_size, 2 * core.hidden_size)
+    keeping = slice(core.hidden_size, 2 * core.hidden_size)
     with torch.no_grad():
         for layer in range(core.num_layers):
-            core.get_parameter(f"bias_ih_l{layer}")[forget] += 1.0
+            core.get_parameter(f"bias_ih_l{layer}")[keeping] += 1.0
 
 
 def last_layer(head: nn.Sequential | nn.Linear) -> nn.Linear:
@@ -213,12 +219,11 @@ def last_layer(head: nn.Sequential | nn.Linear) -> nn.Linear:
     return head if isinstance(head, nn.Linear) else cast("nn.Linear", head[-1])
 
 
-def join_states(states: Sequence[HiddenState]) -> HiddenState:
+def join_states(states: Sequence[Parts]) -> HiddenState:
     """Put the layers of one state after those of the other."""
     if len(states) == 1:
-        return states[0]
-    h, c = (torch.cat(parts) for parts in zip(*states, strict=True))
-    return HiddenState(h, c)
+        return HiddenState(*states[0])
+    return HiddenState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
 
 
 def require_finite_encoding(encoded: torch.Tensor) -> None:
@@ -296,9 +301,9 @@ def require_same_sizes(module: FactoredRecurrentActorCritic, sizes: Mapping[str,
 
     Args:
         module: The network.
-        sizes: Any of `feature_dim`, `hidden_dim`, `num_lstm_layers`, `learn_initial_hidden`,
-            `critic`, `head_dims` and `number of actions`. An encoder may take any number of
-            features.
+        sizes: Any of `feature_dim`, `hidden_dim`, `num_lstm_layers`, `cell`,
+            `learn_initial_hidden`, `critic`, `head_dims` and `number of actions`. An encoder may
+            take any number of features.
     """
     core = module.core
     encodes = not isinstance(module.encoder, nn.Identity)
@@ -306,6 +311,7 @@ def require_same_sizes(module: FactoredRecurrentActorCritic, sizes: Mapping[str,
         "feature_dim": sizes["feature_dim"] if encodes else core.input_size,
         "hidden_dim": core.hidden_size,
         "num_lstm_layers": core.num_layers,
+        "cell": core.cell,
         "learn_initial_hidden": core.learns_initial_state,
         "critic": "shared" if module.critic_core is None else "separate",
         "head_dims": module.head_dims,

@@ -46,12 +46,12 @@ class InLanes(NamedTuple):
     Attributes:
         outputs: `[places, hidden]`.
         to_batch: Takes anything computed from them, `[places, K]`, to `[B, T, K]`.
-        hidden: State after the last step of each row, as the core returns it.
+        after: Parts of the state after the last step of each row.
     """
 
     outputs: torch.Tensor
     to_batch: Callable[[torch.Tensor], torch.Tensor]
-    hidden: Any
+    after: Parts
 
 
 class EpisodicRNN(nn.RNNBase):
@@ -94,11 +94,15 @@ class EpisodicRNN(nn.RNNBase):
             ValueError: If `batch_size` is below 1.
         """
         require_positive(batch_size=batch_size)
-        return self._state(self._initial_parts(batch_size))
+        return self._state(self.initial_parts(batch_size))
 
     # enforces C3
-    def _initial_parts(self, batch_size: int) -> Parts:
-        """Return the parts of the initial state of any number of rows."""
+    def initial_parts(self, batch_size: int) -> Parts:
+        """Return the parts of the initial state of any number of rows.
+
+        Args:
+            batch_size: Rows of the state, 0 among others.
+        """
         if not self.learns_initial_state:
             zeros = self.weight_hh_l0.new_zeros(self.num_layers, batch_size, self.hidden_size)
             return zeros, *(zeros.clone() for _ in self.learned_names[1:])
@@ -180,44 +184,43 @@ class EpisodicRNN(nn.RNNBase):
                 return super().forward(input, state)  # type: ignore[no-any-return]  # oneDNN has no kernel for these
             return self._run(super().forward, input, state)
         sequences = self._resettable(input, episode_starts)
-        outputs, to_batch, state = self.forward_in_lanes(sequences, hx, episode_starts)
+        before = None if hx is None else self._parts(hx)
+        outputs, to_batch, after = self.forward_in_lanes(sequences, before, episode_starts)
         batch = to_batch(outputs)
-        return (batch if self.batch_first else batch.transpose(0, 1)), state
+        return (batch if self.batch_first else batch.transpose(0, 1)), self._state(after)
 
     @uncompiled
     def forward_in_lanes(
         self,
         sequences: torch.Tensor,
-        hx: Any = None,
+        before: Parts | None = None,
         episode_starts: torch.Tensor | EpisodePlan | None = None,
     ) -> InLanes:
         """Run as `forward` does, but leave the outputs in the places where they were computed.
 
         Args:
             sequences: `[B, T, F]`, whatever `batch_first` is.
-            hx: As for `forward`.
+            before: Parts of the state before step 0; None for the initial state.
             episode_starts: As for `forward`.
 
         Raises:
-            TypeError: As `forward`.
             ValueError: As `forward`.
         """
         if sequences.shape[1] == 1:
-            outputs, after = self.step(sequences[:, 0], hx, _at_step_0(episode_starts))
+            outputs, after = self.step_parts(sequences[:, 0], before, _at_step_0(episode_starts))
             return InLanes(outputs.clone(), _one_step, after)  # else they would share memory
-        before = self._state_before(sequences.shape[0], hx, _at_step_0(episode_starts))
+        before = self._state_before(sequences.shape[0], before, _at_step_0(episode_starts))
         plan = EpisodePlan(episode_starts) if torch.is_tensor(episode_starts) else episode_starts
         if plan is None or not plan.resets:
             outputs, parts = self._run(self._run_rows, sequences, before)
             from_rows = partial(_from_time_major, time=sequences.shape[1])
-            return InLanes(outputs, from_rows, self._state(parts))
+            return InLanes(outputs, from_rows, parts)
         layout = plan.layout(sequences.device, learned=self.learns_initial_state, cell=self.cell)
         in_lanes = partial(self._run_lanes, layout=layout)
         outputs, parts = self._run(in_lanes, sequences.flatten(0, 1), before)
         from_lanes = partial(_from_lanes, layout=layout, time=sequences.shape[1])
-        return InLanes(outputs, from_lanes, self._state(parts))
+        return InLanes(outputs, from_lanes, parts)
 
-    @uncompiled
     def step(
         self,
         features: torch.Tensor,
@@ -259,9 +262,26 @@ class EpisodicRNN(nn.RNNBase):
                 f"{type(self).__name__}: expected neither bidirectional nor proj_size to take one "
                 "step. Call forward() with sequences of one step."
             )
-        before = self._state_before(features.shape[0], hx, episode_starts)
-        outputs, parts = self._run(self._run_cells, features, before)
-        return outputs, self._state(parts)
+        before = None if hx is None else self._parts(hx)
+        outputs, after = self.step_parts(features, before, episode_starts)
+        return outputs, self._state(after)
+
+    @uncompiled
+    def step_parts(
+        self,
+        features: torch.Tensor,
+        before: Parts | None,
+        episode_starts: torch.Tensor | EpisodePlan | None,
+    ) -> tuple[torch.Tensor, Parts]:
+        """Take one step as `step` does, from and to the parts of a state.
+
+        Args:
+            features: `[B, F]`.
+            before: Parts of the state before the step; None for the initial state.
+            episode_starts: As for `step`.
+        """
+        parts = self._state_before(features.shape[0], before, episode_starts)
+        return self._run(self._run_cells, features, parts)
 
     def _run(
         self, kernel: Callable[[Any, Any], tuple[Any, Any]], inputs: Any, state: Any
@@ -282,10 +302,10 @@ class EpisodicRNN(nn.RNNBase):
         if hx is not None or not self.learns_initial_state:
             return hx
         if isinstance(inputs, PackedSequence):
-            return self._state(self._initial_parts(int(inputs.batch_sizes[0])))
+            return self._state(self.initial_parts(int(inputs.batch_sizes[0])))
         if inputs.dim() == 2:
-            return self._state(tuple(part[:, 0] for part in self._initial_parts(1)))
-        return self._state(self._initial_parts(inputs.shape[0 if self.batch_first else 1]))
+            return self._state(tuple(part[:, 0] for part in self.initial_parts(1)))
+        return self._state(self.initial_parts(inputs.shape[0 if self.batch_first else 1]))
 
     def _resettable(
         self, inputs: torch.Tensor | PackedSequence, starts: torch.Tensor | EpisodePlan
@@ -320,15 +340,14 @@ class EpisodicRNN(nn.RNNBase):
 
     # enforces C5
     def _state_before(
-        self, batch_size: int, hx: Any, starts: torch.Tensor | EpisodePlan | None
+        self, batch_size: int, parts: Parts | None, starts: torch.Tensor | EpisodePlan | None
     ) -> Parts:
         """Return the state before step 0: the initial one where a row starts an episode there.
 
         The starts are those of step 0, `[B]`, or a plan.
         """
-        if hx is None:
-            return self._initial_parts(batch_size)
-        parts = self._parts(hx)
+        if parts is None:
+            return self.initial_parts(batch_size)
         shape = (self.num_layers, batch_size, self.hidden_size)
         for name, part in zip("hc", parts, strict=False):
             if part.shape != shape:
@@ -348,7 +367,7 @@ class EpisodicRNN(nn.RNNBase):
         if not self.learns_initial_state:
             return tuple(part.masked_fill(first, 0) for part in parts)
         # Also where no row starts: DistributedDataParallel wants every parameter in the graph.
-        initial = self._initial_parts(batch_size)
+        initial = self.initial_parts(batch_size)
         return tuple(torch.where(first, new, old) for new, old in zip(initial, parts, strict=True))
 
     def _run_cells(self, features: torch.Tensor, state: Parts) -> tuple[torch.Tensor, Parts]:
@@ -400,7 +419,7 @@ class EpisodicRNN(nn.RNNBase):
         fresh = layout.fresh[rows:, None]  # type: ignore[index]  # there is one, as a state is learned
         return tuple(
             torch.cat([given, torch.where(fresh, initial, torch.zeros_like(initial))], dim=1)
-            for given, initial in zip(state, self._initial_parts(layout.lanes - rows), strict=True)
+            for given, initial in zip(state, self.initial_parts(layout.lanes - rows), strict=True)
         )
 
     def _between_layers(self, stream: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
 
 class HiddenState(NamedTuple):
-    """The state of an LSTM, a pair that `nn.LSTM` takes as it is.
+    """The state of an LSTM, a pair that `nn.LSTM` takes as it is; or that of a GRU, without a `c`.
 
     Attributes:
         h: Output state, `[layers, B, hidden]`.
-        c: Cell state, `[layers, B, hidden]`.
+        c: Cell state, `[layers, B, hidden]`; None for a GRU.
 
     Examples:
         ```python
@@ -30,8 +31,21 @@ class HiddenState(NamedTuple):
     """
 
     h: torch.Tensor
-    c: torch.Tensor
+    c: torch.Tensor = None  # type: ignore[assignment]  # so that users of an LSTM need not rule None out
+
+    @property
+    def parts(self) -> tuple[torch.Tensor, ...]:
+        """The tensors that are there."""
+        return (self.h,) if self.c is None else (self.h, self.c)
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> HiddenState:
+        """Return the state of what a function makes of each tensor.
+
+        Args:
+            function: Takes and returns a tensor.
+        """
+        return HiddenState(*map(function, self.parts))
 
     def clone(self) -> HiddenState:
         """Return a copy, whose tensors are ordinary if inference mode is off."""
-        return HiddenState(self.h.clone(), self.c.clone())
+        return self.map(torch.Tensor.clone)

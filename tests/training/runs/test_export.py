@@ -9,7 +9,7 @@ import onnxruntime  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import torch
 
-from tamiyo_rl import HiddenState, LSTMPolicyBundle
+from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import FeatureNormalizer, SavedPolicy, export_policy
 
 FEATURES = 4
@@ -22,6 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "masked heads": {"action_dims": {"op": 3, "slot": 2}},
     "learned state": {"action_dims": 3, "learn_initial_hidden": True, "num_lstm_layers": 2},
     "separate critic": {"action_dims": 3, "critic": "separate", "head_dims": [8]},
+    "gru": {"action_dims": 3, "cell": "gru", "critic": "separate", "learn_initial_hidden": True},
     "encoder": {"action_dims": 3, "encoder": torch.nn.Sequential(torch.nn.Linear(4, 6))},
 }
 Step = Callable[..., dict[str, np.ndarray[Any, Any]]]
@@ -57,7 +58,7 @@ def load_pt2(path: Path) -> Step:
 
     def step(**given: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
         tensors = {name: torch.from_numpy(value) for name, value in given.items()}
-        state = tuple(tensors.pop(name) for name in ("h", "c"))
+        state = tuple(tensors.pop(name) for name in ("h", "c") if name in tensors)
         features, starts = tensors.pop("features"), tensors.pop("episode_starts")
         masks = {name.partition(".")[2] or "action": mask for name, mask in tensors.items()}
         outputs = program(features=features, episode_starts=starts, hidden=state, masks=masks)
@@ -81,8 +82,8 @@ def test_a_program_chooses_what_the_policy_chooses(name: str, ending: str, tmp_p
 
 def require_the_same_steps(saved: SavedPolicy, step: Step, *, masked: bool) -> None:
     heads = saved.bundle.action_dims
-    hidden = HiddenState(*(part.clone() for part in saved.bundle.initial_hidden(ROWS)))
-    h, c = (part.numpy() for part in hidden)
+    hidden = saved.bundle.initial_hidden(ROWS).clone()
+    state = {name: part.numpy() for name, part in zip("hc", hidden.parts, strict=False)}
     for _ in range(STEPS):
         features = 5.0 + 3.0 * torch.randn(ROWS, FEATURES)
         starts = torch.rand(ROWS) < 0.05
@@ -97,17 +98,17 @@ def require_the_same_steps(saved: SavedPolicy, step: Step, *, masked: bool) -> N
             deterministic=True,
         )
         named = {named_as("mask", head): mask.numpy() for head, mask in masks.items() if masked}
-        outputs = step(features=features.numpy(), episode_starts=starts.numpy(), h=h, c=c, **named)
+        outputs = step(features=features.numpy(), episode_starts=starts.numpy(), **state, **named)
         for head, action in expected.action.items():
             assert (outputs[named_as("action", head)] == action.numpy()).all()
         for output, tensor in (
             ("log_prob", expected.joint_log_prob),
             ("value", expected.value),
-            ("next_h", expected.hidden.h),
-            ("next_c", expected.hidden.c),
+            *zip(("next_h", "next_c"), expected.hidden.parts, strict=False),
         ):
             np.testing.assert_allclose(outputs[output], tensor.numpy(), atol=1e-5, rtol=0)
-        hidden, h, c = expected.hidden, outputs["next_h"], outputs["next_c"]
+        hidden = expected.hidden
+        state = {name: outputs[f"next_{name}"] for name in state}
 
 
 def named_as(what: str, head: str) -> str:

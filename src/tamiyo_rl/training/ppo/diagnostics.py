@@ -241,5 +241,5 @@ def _state_after(bundle: PolicyBundle, batch: RolloutBatch, hidden: HiddenState)
 def _distance(now: HiddenState, then: HiddenState, starts: torch.Tensor) -> torch.Tensor:
     """Return the sums of the squared differences and of the squared states, where they are used."""
     used = ~starts.to(now.h.device)
-    new, old = (torch.cat(tuple(state))[:, used].double() for state in (now, then))
+    new, old = (torch.cat(state.parts)[:, used].double() for state in (now, then))
     return torch.stack([(new - old).square().sum(), old.square().sum()])

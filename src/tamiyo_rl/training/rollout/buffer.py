@@ -134,7 +134,7 @@ class RolloutBuffer:
         self._value = floats(shape)
         self._final_value = floats(shape)
         layers, _, width = bundle.initial_hidden(1).h.shape
-        self._hidden = HiddenState(*(floats(self.num_rows, layers, width) for _ in range(2)))
+        self._hidden = bundle.initial_hidden(1).map(lambda _: floats(self.num_rows, layers, width))
         self._returned = Returned.allocate(shape)
         # Views of each step, made once: an assignment by index takes three times as long.
         self._action_names = {name: f'actions["{name}"]' for name in self._actions}
@@ -236,11 +236,12 @@ class RolloutBuffer:
 
     def _store_hidden(self, hidden: HiddenState) -> None:
         """Keep the state before a sequence."""
-        if not isinstance(hidden, tuple) or len(hidden) != len(self._hidden):
+        given = [p for p in hidden if p is not None] if isinstance(hidden, tuple) else []
+        if len(given) != len(self._hidden.parts):
             raise TypeError(f"hidden: expected the state before the step, got {describe(hidden)}.")
         first = self._step // self.sequence_length
         every = self.num_steps // self.sequence_length
-        for name, states, part in zip("hc", self._hidden, hidden, strict=True):
+        for name, states, part in zip("hc", self._hidden.parts, given, strict=False):
             rows = states[first::every].transpose(0, 1)
             sizes = dict(zip(("layers", "batch", "hidden"), rows.shape, strict=True))
             rows.copy_(require_shape(f"hidden.{name}", part, sizes))
@@ -363,14 +364,13 @@ class RolloutBuffer:
     def _gather(self, rows: torch.Tensor, plan: EpisodePlan) -> RolloutBatch:
         index = rows.clone().to(self._value.device, non_blocking=True)
         take = partial(self._take, index=index)
-        h, c = (state[index].transpose(0, 1).contiguous() for state in self._hidden)
         advantages = take(self._advantages)
         value = take(self._value)
         return RolloutBatch(
             features=take(self._features),
             actions={head: take(action) for head, action in self._actions.items()},
             masks=self._masks_by_head(take(self._masks)) if self._masked else None,
-            hidden=HiddenState(h, c),
+            hidden=self._hidden.map(lambda state: state[index].transpose(0, 1).contiguous()),
             plan=plan,
             log_prob=take(self._log_prob),
             value=value,

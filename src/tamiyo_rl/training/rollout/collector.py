@@ -96,7 +96,7 @@ class RolloutCollector:
         """Return where the rollouts stand: environments, hidden states, statistics."""
         return {
             "features": self._features.clone(),
-            "hidden": [part.clone() for part in self.hidden],
+            "hidden": [part.clone() for part in self.hidden.parts],
             "starts": self.starts.clone(),
             "stepper": self.stepper.state_dict() if self.can_go_on else {"not_saved": CUT_OFF},
             **{name: part.state_dict() for name, part in self.statistics.items()},
@@ -131,11 +131,11 @@ class RolloutCollector:
         """Return the features, hidden state and starts of a state, of the shapes of the own."""
         features = _like(self._features, state["features"], "features")
         parts = state["hidden"]
-        if len(parts) != len(self.hidden):
+        if len(parts) != len(self.hidden.parts):
             raise ValueError(
-                f'state["hidden"]: expected {len(self.hidden)} tensors, got {len(parts)}.'
+                f'state["hidden"]: expected {len(self.hidden.parts)} tensors, got {len(parts)}.'
             )
-        own = zip(self.hidden, parts, strict=True)
+        own = zip(self.hidden.parts, parts, strict=True)
         hidden = HiddenState(*(_like(mine, part, "hidden") for mine, part in own))
         return features, hidden, _like(self.starts, state["starts"], "starts")
 

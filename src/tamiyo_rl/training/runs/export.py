@@ -31,11 +31,11 @@ def export_policy(path: str | os.PathLike[str], saved: SavedPolicy, *, masks: bo
     """Write a policy as a program that runs without this package, the normalisation inside.
 
     The program takes one step of any number of rows, and chooses the most probable actions. Its
-    inputs are `features` `[B, F]` in float32, `episode_starts` `[B]` bool, and the state `h` and
-    `c`, `[layers, B, hidden]`. Where an episode starts, the program takes the initial state in
-    place of the given one. Its outputs are `action`, a tensor `[B]` for each head, the joint
-    `log_prob` `[B]`, `value` `[B]`, and `next_h` and `next_c`, the state for the next step. The
-    action of a head with a name of its own is `action.<name>`.
+    inputs are `features` `[B, F]` in float32, `episode_starts` `[B]` bool, and the state `h` and,
+    with an LSTM, `c`, `[layers, B, hidden]`. Where an episode starts, the program takes the
+    initial state in place of the given one. Its outputs are `action`, a tensor `[B]` for each
+    head, the joint `log_prob` `[B]`, `value` `[B]`, and `next_h` and `next_c`, the state for the
+    next step. The action of a head with a name of its own is `action.<name>`.
 
     Args:
         path: The file: `.onnx` for ONNX, which needs the extra `onnx`, or `.pt2` for
@@ -113,7 +113,7 @@ class PolicyStep(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Return the outputs by name; arguments as the inputs of the program."""
         starts = episode_starts.unsqueeze(-1)
-        initial = self.network.initial_state(1)
+        initial = self.network.initial_state(1).parts
         before = [torch.where(starts, new, old) for new, old in zip(initial, hidden, strict=True)]
         logits, value, after = self.network.forward(
             self.normalize(features), HiddenState(*before), None
@@ -122,7 +122,7 @@ class PolicyStep(nn.Module):
         action = self.heads.mode(log_probs)
         actions = {_name("action", head): a for head, a in self.heads.by_name(action).items()}
         log_prob = self.heads.log_prob(log_probs, action).sum(dim=-1)
-        state = {f"next_{name}": part for name, part in after._asdict().items()}
+        state = {f"next_{n}": part for n, part in zip("hc", after.parts, strict=False)}
         return {**actions, "log_prob": log_prob, "value": value, **state}
 
     def example_inputs(self, *, masks: bool) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class PolicyStep(nn.Module):
         return {
             "features": torch.zeros(ROWS, len(self.normalize.shift), device="cpu"),
             "episode_starts": torch.ones(ROWS, dtype=torch.bool, device="cpu"),
-            "hidden": tuple(part.detach() for part in state),
+            "hidden": tuple(part.detach() for part in state.parts),
             "masks": {
                 head: torch.ones(ROWS, actions, dtype=torch.bool, device="cpu")
                 for head, actions in dims.items()

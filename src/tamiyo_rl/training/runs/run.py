@@ -171,6 +171,7 @@ def make_trainer(settings: RunSettings) -> Iterator[RecurrentPPO]:
             hidden_dim=settings.hidden_dim,
             num_lstm_layers=settings.num_lstm_layers,
             learn_initial_hidden=settings.learn_initial_hidden,
+            cell=settings.cell,
             critic=settings.critic,
             head_dims=settings.head_dims,
         ).to(local_device(settings.device))

@@ -13,6 +13,7 @@ import tyro
 
 from tamiyo_rl.checks import require_positive
 from tamiyo_rl.policy.network import Critic
+from tamiyo_rl.recurrent.episode_plan import Cell
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.envs.make import DEFAULT_TASK
 from tamiyo_rl.training.runs.checkpoint import versions
@@ -32,6 +33,7 @@ class RunSettings:
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
         learn_initial_hidden: Whether the LSTM learns its initial state.
+        cell: The kind of memory.
         critic: Whether the value reads the policy's LSTM, or one of its own.
         head_dims: Widths of the layers between an LSTM and each output.
         device: Where the policy is trained.
@@ -50,6 +52,7 @@ class RunSettings:
     hidden_dim: int = 64
     num_lstm_layers: int = 1
     learn_initial_hidden: Flag = False
+    cell: Cell = "lstm"
     critic: Critic = "separate"
     head_dims: tuple[int, ...] = (64,)
     device: Literal["cpu", "cuda"] = "cpu"
