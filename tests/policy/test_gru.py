@@ -68,11 +68,12 @@ def test_the_warning_names_the_part_that_is_there() -> None:
 def test_the_state_of_an_lstm_is_refused_by_name(call: str) -> None:
     bundle = make_bundle()
     state = HiddenState(torch.zeros(1, 3, 8), torch.zeros(1, 3, 8))
+    calls = {
+        "step": lambda: bundle.get_action(FEATURES[:, 0], hidden=state),
+        "rows": lambda: bundle.evaluate_actions(FEATURES, ACTIONS, hidden=state),
+    }
     with pytest.raises(TypeError) as caught:
-        if call == "step":
-            bundle.get_action(FEATURES[:, 0], hidden=state)
-        else:
-            bundle.evaluate_actions(FEATURES, ACTIONS, hidden=state)
+        calls[call]()
     assert str(caught.value) == (
         'hidden.c: expected None, since the cell is "gru", got a tensor of [1, 3, 8]. Pass '
         "HiddenState(h)."
@@ -82,7 +83,7 @@ def test_the_state_of_an_lstm_is_refused_by_name(call: str) -> None:
 @pytest.mark.clause("C10")
 def test_the_state_of_a_gru_is_refused_by_an_lstm() -> None:
     bundle = make_bundle(cell="lstm")
-    with pytest.raises(TypeError, match=r"hidden\.c: expected a tensor"):
+    with pytest.raises(TypeError, match=r"hidden\.c: expected a torch\.Tensor"):
         bundle.get_action(FEATURES[:, 0], hidden=HiddenState(torch.zeros(1, 3, 8)))
 
 
