@@ -3,6 +3,7 @@
 SUITES = (
     "update",
     "parts",
+    "gru",
     "inside_torchrl",
     "rollout",
     "collection",

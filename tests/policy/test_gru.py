@@ -1,5 +1,6 @@
 """A policy whose memory is a GRU: a state without a cell state, everywhere that states go."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_the_warning_names_the_part_that_is_there() -> None:
 def test_the_state_of_an_lstm_is_refused_by_name(call: str) -> None:
     bundle = make_bundle()
     state = HiddenState(torch.zeros(1, 3, 8), torch.zeros(1, 3, 8))
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "step": lambda: bundle.get_action(FEATURES[:, 0], hidden=state),
         "rows": lambda: bundle.evaluate_actions(FEATURES, ACTIONS, hidden=state),
     }

@@ -49,7 +49,7 @@ def test_search_finds(reader: Reader, query: str, page: str) -> None:
     ("query", "page"),
     [
         ("continuous actions", "start/limits"),
-        ("gru", "start/limits"),
+        ("gru", "explanation/episode-resets"),
         ("export", "how-to/export"),
         ("multi-agent", "start/limits"),
         ("save best model", "how-to/evaluate"),

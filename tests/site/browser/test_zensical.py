@@ -32,7 +32,7 @@ def phone(browser: Browser, zensical_address: str) -> Iterator[Reader]:
     ("query", "page"),
     [
         ("continuous actions", "start/limits"),
-        ("gru", "start/limits"),
+        ("gru", "explanation/episode-resets"),
         ("export", "how-to/export"),
         ("save best model", "how-to/evaluate"),
         ("Inference tensors cannot be saved for backward", "how-to/symptoms"),
