@@ -8,14 +8,12 @@ import torch
 import torchrl
 from tensordict import TensorDictBase  # type: ignore[import-untyped]  # it ships no types
 from tensordict.nn import dispatch  # type: ignore[import-untyped]  # it ships no types
-from torch import nn
 from torchrl.modules import LSTMModule as TheirLSTMModule
 
 from tamiyo_rl.recurrent.episodic_lstm import EpisodicLSTM
 
 TESTED = "0.14."
 UNSUPPORTED = {"python_based": False, "recurrent_backend": "pad", "recurrent_recompute": "none"}
-SIZES = ("input_size", "hidden_size", "num_layers", "bias", "dropout")
 
 
 class LSTMModule(TheirLSTMModule):
@@ -68,7 +66,7 @@ class LSTMModule(TheirLSTMModule):
             given = kwargs.get(name, only)
             if given != only:
                 raise ValueError(f"{name}: expected {only!r}, got {given!r}. Leave it out.")
-        self.lstm = _with_resets(self.lstm)
+        self.lstm = EpisodicLSTM.sharing(self.lstm)
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
@@ -92,20 +90,6 @@ def _require_tested_version() -> None:
             f"torchrl: expected version {TESTED}x, with which this module was tested, got "
             f"{torchrl.__version__}. Install 'tamiyo-rl[torchrl]'."
         )
-
-
-def _with_resets(lstm: nn.LSTM) -> EpisodicLSTM:
-    """Return an `EpisodicLSTM` that has the same parameters, not copies of them."""
-    if type(lstm) is not nn.LSTM:
-        raise ValueError(f"lstm: expected a torch.nn.LSTM, got {type(lstm).__name__}.")
-    for name, only in (("bidirectional", False), ("proj_size", 0)):
-        if getattr(lstm, name) != only:
-            raise ValueError(f"{name}: expected {only!r}, got {getattr(lstm, name)!r}.")
-    sizes = {name: getattr(lstm, name) for name in SIZES}
-    core = EpisodicLSTM(**sizes, batch_first=True, device="meta").train(lstm.training)
-    for name, parameter in lstm.named_parameters():
-        setattr(core, name, parameter)
-    return core
 
 
 def _before_rows(states: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from tamiyo_rl.checks import is_dense
 from tamiyo_rl.contract.nesting import TENSORLESS
@@ -78,8 +79,48 @@ class EpisodePlan:
             )
         if episode_starts.is_meta:  # there are no values to read
             episode_starts = torch.zeros(episode_starts.shape, dtype=torch.bool, device="cpu")
-        self._rows = _cut(episode_starts.cpu())
-        self._time = episode_starts.shape[1]
+        batch, time = episode_starts.shape
+        self._plan_rows(_cut(episode_starts.cpu().flatten(), [time] * batch), time)
+
+    @classmethod
+    @torch.inference_mode(mode=False)
+    def of_rows(cls, episode_starts: torch.Tensor, lengths: Sequence[int]) -> Self:
+        """Plan rows of unequal length, which lie one behind the other, for `EpisodicLSTM.run_rows`.
+
+        The `shape` of such a plan counts the steps of the longest row.
+
+        Args:
+            episode_starts: `[N]` bool, of the steps of all rows.
+            lengths: Steps of each row, N in all.
+
+        Raises:
+            ValueError: If the lengths are not positive, or do not sum to N.
+
+        Examples:
+            ```python
+            import torch
+            from tamiyo_rl import EpisodePlan
+
+            plan = EpisodePlan.of_rows(torch.tensor([True, False, False, True, False]), [3, 2])
+            print(plan.shape, plan.continued_rows)
+            ```
+
+            ```text
+            (2, 3) []
+            ```
+        """
+        if not lengths or min(lengths) < 1 or sum(lengths) != len(episode_starts):
+            raise ValueError(
+                f"lengths: expected positive numbers that sum to the {len(episode_starts)} steps, "
+                f"got {reprlib.repr(lengths)}."
+            )
+        plan = cls.__new__(cls)
+        plan._plan_rows(_cut(episode_starts.cpu(), lengths), max(lengths))
+        return plan
+
+    def _plan_rows(self, rows: list[Row], time: int) -> None:
+        self._rows = rows
+        self._time = time
         self._firsts: dict[torch.device, torch.Tensor] = {}
         self._layouts: dict[tuple[torch.device, bool, Cell], Layout] = {}
         self._together = [self]
@@ -111,9 +152,10 @@ class EpisodePlan:
     @torch.inference_mode(mode=False)
     def episode_starts(self) -> torch.Tensor:
         """The episode starts, `[B, T]` bool on the CPU; a copy."""
-        pieces = self._pieces()
-        starts = torch.zeros(self.shape, dtype=torch.bool, device="cpu")
-        starts.view(-1)[as_index(pieces.begin)] = True
+        lengths = [sum(row.lengths) for row in self._rows]
+        flat = torch.zeros(sum(lengths), dtype=torch.bool, device="cpu")
+        flat[as_index(self._pieces().begin)] = True
+        starts = pad_sequence(flat.split(lengths), batch_first=True)
         starts[:, :1] = self.first(starts.device)
         return starts
 
@@ -236,16 +278,19 @@ class EpisodePlan:
 TENSORLESS.add(EpisodePlan)  # its tensors are its own, and ordinary
 
 
-def _cut(starts: torch.Tensor) -> list[Row]:
-    """Cut the rows `[B, T]` at their starts."""
-    batch, time = starts.shape
+def _cut(starts: torch.Tensor, lengths: Sequence[int]) -> list[Row]:
+    """Cut rows of these lengths at their starts, `[N]`, which lie one behind the other."""
+    rows = [0, *accumulate(lengths[:-1])]
+    firsts = as_index(rows)
     cuts = starts.clone()
-    cuts[:, 0] = True  # a row begins a piece, whether or not an episode begins there
-    begin = cuts.flatten().nonzero().flatten().tolist()
-    lengths: list[list[int]] = [[] for _ in range(batch)]
-    for before, after in pairwise([*begin, batch * time]):
-        lengths[before // time].append(after - before)
-    return list(map(Row, starts[:, 0].tolist(), lengths))
+    cuts[firsts] = True  # a row begins a piece, whether or not an episode begins there
+    pieces: list[list[int]] = []
+    begins_row = set(rows)
+    for before, after in pairwise([*cuts.nonzero().flatten().tolist(), len(starts)]):
+        if before in begins_row:
+            pieces.append([])
+        pieces[-1].append(after - before)
+    return list(map(Row, starts[firsts].tolist(), pieces))
 
 
 def _lstm_step_time(lanes: int) -> float:

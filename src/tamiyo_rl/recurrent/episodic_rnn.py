@@ -6,7 +6,7 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from tamiyo_rl.recurrent.separators import (
 
 F = TypeVar("F", bound=Callable[..., Any])
 Parts = tuple[torch.Tensor, ...]  # of a state, `[layers, B, hidden]` each
+SIZES = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
 
 
 def uncompiled(method: F) -> F:
@@ -78,6 +79,30 @@ class EpisodicRNN(nn.RNNBase):
         for name in self.learned_names:
             zeros = like.new_zeros(self.num_layers, self.hidden_size)
             self.register_parameter(name, nn.Parameter(zeros) if learn_initial_state else None)
+
+    @classmethod
+    def sharing(cls, core: nn.RNNBase) -> Self:
+        """Return a layer that has the parameters of one of PyTorch, and not copies of them.
+
+        Args:
+            core: An `nn.LSTM` or `nn.GRU`, as this class is.
+
+        Raises:
+            ValueError: If it is another layer, or has `bidirectional` or `proj_size`.
+        """
+        if type(core) is not cls.__bases__[-1]:
+            raise ValueError(
+                f"core: expected a torch.nn.{cls.__bases__[-1].__name__}, got "
+                f"{type(core).__name__}."
+            )
+        for name, only in (("bidirectional", False), ("proj_size", 0)):
+            if getattr(core, name) != only:
+                raise ValueError(f"{name}: expected {only!r}, got {getattr(core, name)!r}.")
+        sizes = {name: getattr(core, name) for name in SIZES}
+        own = cls(**sizes, device="meta").train(core.training)
+        for name, parameter in core.named_parameters():
+            setattr(own, name, parameter)
+        return own
 
     @property
     def learns_initial_state(self) -> bool:
@@ -215,11 +240,46 @@ class EpisodicRNN(nn.RNNBase):
             outputs, parts = self._run(self._run_rows, sequences, before)
             from_rows = partial(_from_time_major, time=sequences.shape[1])
             return InLanes(outputs, from_rows, parts)
-        layout = plan.layout(sequences.device, learned=self.learns_initial_state, cell=self.cell)
+        layout = self._layout(plan, sequences.device)
         in_lanes = partial(self._run_lanes, layout=layout)
         outputs, parts = self._run(in_lanes, sequences.flatten(0, 1), before)
         from_lanes = partial(_from_lanes, layout=layout, time=sequences.shape[1])
         return InLanes(outputs, from_lanes, parts)
+
+    def run_rows(self, steps: torch.Tensor, hx: Any, episode_starts: EpisodePlan) -> torch.Tensor:
+        """Run rows of unequal length, which lie one behind the other, and return the outputs.
+
+        Args:
+            steps: `[N, F]`, the steps of all rows.
+            hx: State before the first step of each row; None for the initial state.
+            episode_starts: The plan of the rows, from `EpisodePlan.of_rows`.
+
+        Returns:
+            `[N, hidden]`. The state after a row is not known: a short row ends inside a lane.
+
+        Examples:
+            ```python
+            import torch
+            from tamiyo_rl import EpisodePlan, EpisodicLSTM
+
+            lstm = EpisodicLSTM(input_size=4, hidden_size=8)
+            starts = torch.tensor([True, False, False, True, False])
+            outputs = lstm.run_rows(torch.randn(5, 4), None, EpisodePlan.of_rows(starts, [3, 2]))
+            print(list(outputs.shape))
+            ```
+
+            ```text
+            [5, 8]
+            ```
+        """
+        before = None if hx is None else self._parts(hx)
+        parts = self._state_before(episode_starts.shape[0], before, episode_starts)
+        layout = self._layout(episode_starts, steps.device)
+        places, _ = self._run(partial(self._run_lanes, layout=layout), steps, parts)
+        return remove_separators(places, layout)
+
+    def _layout(self, plan: EpisodePlan, device: torch.device) -> Layout:
+        return plan.layout(device, learned=self.learns_initial_state, cell=self.cell)
 
     def step(
         self,
