@@ -4,6 +4,7 @@ SUITES = (
     "update",
     "parts",
     "gru",
+    "inside_sb3",
     "inside_torchrl",
     "rollout",
     "collection",
