@@ -23,7 +23,7 @@ STARTS[:, 0] = STARTS[0, 3] = STARTS[0, 4] = STARTS[1, 6] = True
 # Rounding of the dtype in which the network computes, over the steps of a sequence.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.05}
 SETTINGS = ("compiled", "autocast", "float64", "bfloat16", "distributed")
-KINDS = ("shared lstm", "separate lstm", "separate gru")  # critic and cell
+KINDS = ("shared lstm", "separate lstm", "shared gru", "separate gru")  # critic and cell
 
 
 class Setting:

@@ -34,9 +34,10 @@ MEANING = {
     "*One more feature* is the column that marks separators, *in the shape of the lanes* adds the "
     "separators and the padding of the lanes, both still by `nn.LSTM`. *With heads* adds the two "
     "linear heads, *checked* the checks of the arguments, the log-probabilities and the entropy.",
-    "gru": "A forward and backward pass of only the recurrent layer, over 4 or 16 rows of 128 "
-    "steps. *raw nn.GRU* ignores resets. PyTorch's GRU for the CPU spends as much on a step as on "
-    "twelve rows, so that fewer steps with more lanes take less time than the rows as they are.",
+    "gru": "Processor time of a forward and backward pass of only the recurrent layer, over 4 or "
+    "16 rows of 128 steps. *raw nn.GRU* ignores resets. PyTorch's GRU for the CPU spends as much on "
+    "a step as on about sixteen rows, so that fewer steps with more lanes take less time than the "
+    "rows as they are.",
     "inside_sb3": "`train()` of sb3-contrib's `RecurrentPPO`, and of ours from "
     "`tamiyo_rl.integrations.sb3_contrib`, in the first eight updates of a training on CartPole "
     "without velocities in eight environments: with the default settings, and with those that RL "

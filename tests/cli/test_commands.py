@@ -164,6 +164,17 @@ def test_a_finished_run_resumes_to_the_same_end(server: ForkServer, run: RunFold
     assert len(read_log(run.log)) == 10
 
 
+def test_a_gru_is_trained_resumed_and_evaluated(server: ForkServer, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "a")
+    finished = server.run("train", "a", *TINY, "--cell", "gru", folder=tmp_path)
+    assert finished.status == 0, finished.output
+    assert RunSettings.read(run.config).cell == "gru"
+    assert load_policy(run.policy).bundle.settings()["cell"] == "gru"
+    for command in (("train", "--resume", "a"), ("evaluate", "a", "--episodes", "2")):
+        finished = server.run(*command, folder=tmp_path)
+        assert finished.status == 0, finished.output
+
+
 def damage(path: Path, kind: str) -> None:
     content = path.read_bytes()
     if kind == "truncated":

@@ -1,11 +1,11 @@
-"""The errors of the LSTM and its plan: each says what was expected and what came."""
+"""The errors of the LSTM, the GRU and their plan: each says what was expected and what came."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from tamiyo_rl import EpisodePlan, EpisodicLSTM
+from tamiyo_rl import EpisodePlan, EpisodicGRU, EpisodicLSTM
 
 STARTS = torch.zeros(2, 5, dtype=torch.bool)
 INPUTS = torch.zeros(2, 5, 4)
@@ -15,6 +15,10 @@ ROW = torch.tensor([2], device="cpu")
 
 def run(inputs: object = INPUTS, hidden: object = None) -> object:
     return EpisodicLSTM(4, 8, batch_first=True)(inputs, hidden, episode_starts=STARTS)
+
+
+def run_gru(inputs: object = INPUTS, hidden: object = None) -> object:
+    return EpisodicGRU(4, 8, batch_first=True)(inputs, hidden, episode_starts=STARTS)
 
 
 CASES: list[tuple[Callable[[], object], str]] = [
@@ -58,6 +62,25 @@ CASES: list[tuple[Callable[[], object], str]] = [
             "shape [2, 5] and torch.float32."
         ),
     ),
+    (
+        lambda: EpisodicGRU(4, 8, bidirectional=True, learn_initial_state=True),
+        (
+            "learn_initial_state: expected False with bidirectional or proj_size, got True. A "
+            "learned initial state is written as a plain, one-directional GRU state."
+        ),
+    ),
+    (
+        lambda: run_gru(INPUTS[0]),
+        (
+            "episode_starts: expected None with packed or unbatched inputs, bidirectional or "
+            "proj_size. Pass padded, batched inputs to a plain GRU to use episode starts."
+        ),
+    ),
+    (
+        lambda: run_gru(hidden=STATE[0]),
+        "hx: expected h of [layers, B, hidden] = [1, 2, 8], got [2, 8].",
+    ),
+    (lambda: run_gru(hidden=(STATE, STATE)), "hx: expected a tensor, got tuple of 2."),
     (
         lambda: EpisodePlan(STARTS).rows([0]),  # type: ignore[arg-type]  # not a tensor
         "index: expected an int64 tensor [b] of rows from 0 to 1, got [0].",
