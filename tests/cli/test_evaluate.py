@@ -19,6 +19,20 @@ def test_a_run_and_its_policy_play_the_same(server: ForkServer, run: RunFolder) 
     assert printed[0].status == 0, printed[0].output
     assert printed[0].output.startswith("mean return of 5 episodes: ")
     assert ", standard deviation " in printed[0].output
+    assert "\nmean length " in printed[0].output
+
+
+def test_the_lowest_and_the_highest_are_of_the_episodes(server: ForkServer, run: RunFolder) -> None:
+    def play(*options: str) -> str:
+        return server.run("evaluate", "a", *FEW, *options, folder=run.path.parent).output
+
+    record = json.loads(play("--json"))
+    low, high = min(record["returns"]), max(record["returns"])
+    assert (record["lowest"], record["highest"]) == (low, high)
+    assert record["lengths"] == record["returns"]  # CartPole gives 1 for each step
+    printed = play()
+    assert f", lowest {low:.1f}, highest {high:.1f} (not solved: 475)\n" in printed
+    assert f" steps, shortest {low:.0f}, longest {high:.0f}\n" in printed
 
 
 def test_a_policy_without_a_run_needs_an_environment(server: ForkServer, run: RunFolder) -> None:
@@ -37,7 +51,7 @@ def test_json_holds_every_return(
 ) -> None:
     finished = server.run("evaluate", "a", *FEW, *options, "--json", folder=run.path.parent)
     record = json.loads(finished.output)
-    assert len(record["returns"]) == 5
+    assert len(record["returns"]) == len(record["lengths"]) == 5
     assert record["mean"] == pytest.approx(sum(record["returns"]) / 5)
     assert record["stochastic"] == bool(options)
     assert record["solved_at"] == 475

@@ -44,7 +44,7 @@ def test_an_answer_that_cannot_be_written_is_an_error(server: ForkServer, tmp_pa
 
 
 def test_before_an_episode_has_ended_there_is_no_return(server: ForkServer, tmp_path: Path) -> None:
-    assert describe_return(12.34) == "return 12.3"
+    assert describe_return(12.34) == "return 12.3 with sampled actions"
     settings = ("--num-steps", "4", "--total-steps", "32")
     finished = server.run("train", "a", *TINY, *settings, folder=tmp_path)
     assert "16/32 steps, no episode has ended yet, " in finished.output

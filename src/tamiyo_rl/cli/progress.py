@@ -43,7 +43,7 @@ def show_progress(
 
 
 def describe_return(episode_return: float) -> str:
-    """Describe the mean return of the episodes that ended; before the first one it is NaN."""
+    """Describe the mean return of the training's episodes; before the first has ended it is NaN."""
     if math.isnan(episode_return):
         return "no episode has ended yet"
-    return f"return {episode_return:.1f}"
+    return f"return {episode_return:.1f} with sampled actions"

@@ -22,6 +22,7 @@ from tamiyo_rl.training.runs.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from tamiyo_rl.training.runs.evaluation import Evaluation, evaluate_run
 from tamiyo_rl.training.runs.log import TensorBoardLog
 from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
 
@@ -29,6 +30,7 @@ __all__ = [
     "ActionMasks",
     "EnvironmentStep",
     "EnvironmentStepper",
+    "Evaluation",
     "FeatureNormalizer",
     "PPOConfig",
     "RecurrentPPO",
@@ -41,6 +43,7 @@ __all__ = [
     "UpdateReport",
     "compute_gae",
     "evaluate_policy",
+    "evaluate_run",
     "explained_variance",
     "hidden_staleness",
     "latest_checkpoint",
