@@ -86,6 +86,11 @@ BAD = [
     (["train", "--gamma", "2"], "--gamma: expected a number from 0 to 1"),
     (["train", "--learning-rate", "nan"], "--learning-rate: expected a number positive"),
     (["train", "--learning-rate", "-1"], "--learning-rate: expected a number positive"),
+    (["train", "--target-kl", "0"], "--target-kl: expected a number positive and finite"),
+    (
+        ["train", "--clip-range-schedule", "cosine"],
+        "invalid choice 'cosine' for argument '--clip-range-schedule'",
+    ),
     (["train", "--num-minibatches", "3"], "--num-minibatches: expected a divisor"),
     (["train", "--checkpoint-every", "0"], "--checkpoint-every: expected an int of at least 1"),
     (["train", "--keep-checkpoints", "0"], "--keep-checkpoints: expected an int of at least 1"),

@@ -195,7 +195,7 @@ class RecurrentPPO:
 
     def _require_same_training(self, state: Mapping[str, Any]) -> None:
         own = asdict(self.config) | {"processes": world_size()}
-        saved = dict(state["config"]) | {"processes": len(state["processes"])}
+        saved = asdict(PPOConfig()) | state["config"] | {"processes": len(state["processes"])}
         for name, value in own.items():
             if saved.get(name) != value:
                 raise ValueError(
