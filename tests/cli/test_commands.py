@@ -86,6 +86,10 @@ BAD = [
     (["train", "--gamma", "2"], "--gamma: expected a number from 0 to 1"),
     (["train", "--learning-rate", "nan"], "--learning-rate: expected a number positive"),
     (["train", "--learning-rate", "-1"], "--learning-rate: expected a number positive"),
+    (["train", "--evaluate-every", "0"], "--evaluate-every: expected an int of at least 1"),
+    (["train", "--evaluate-episodes", "0"], "--evaluate-episodes: expected an int of at least 1"),
+    (["train", "--stop-at", "475"], "--stop-at: expected evaluations whose return can be 475, go"),
+    (["train", "--evaluate-every", "1", "--stop-at", "nan"], "--stop-at: expected a number from"),
     (["train", "--target-kl", "0"], "--target-kl: expected a number positive and finite"),
     (
         ["train", "--clip-range-schedule", "cosine"],

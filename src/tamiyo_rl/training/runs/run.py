@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
+from gymnasium.vector import VectorEnv
 from torch.nn.parallel import DistributedDataParallel
 
 from tamiyo_rl.policy.bundle import LSTMPolicyBundle
@@ -17,8 +20,15 @@ from tamiyo_rl.training.ppo.diagnostics import UpdateReport
 from tamiyo_rl.training.ppo.trainer import RecurrentPPO
 from tamiyo_rl.training.runs.checkpoint import load_checkpoint, save_checkpoint
 from tamiyo_rl.training.runs.folder import RunFolder, draw_learning_curve
+from tamiyo_rl.training.runs.judge import Judge
 from tamiyo_rl.training.runs.lock import lock_run
-from tamiyo_rl.training.runs.log import TensorBoardLog, TrainingLog, read_log, require_tensorboard
+from tamiyo_rl.training.runs.log import (
+    TensorBoardLog,
+    TrainingLog,
+    best_evaluation,
+    read_log,
+    require_tensorboard,
+)
 from tamiyo_rl.training.runs.policy import save_policy
 from tamiyo_rl.training.runs.settings import RunSettings
 
@@ -33,6 +43,7 @@ class Run:
         folder: Where the run writes.
         trainer: Where the training stands.
         logs: Logs of this process: only the first process has any.
+        judge: What evaluates in the course of the run; None for nothing.
 
     Attributes:
         repaired: What was done to a damaged log, in a sentence; None for a whole one.
@@ -44,32 +55,53 @@ class Run:
         folder: RunFolder,
         trainer: RecurrentPPO,
         logs: Logs,
+        judge: Judge | None,
     ) -> None:
         self.settings = settings
         self.folder = folder
         self.trainer = trainer
         self._logs = logs
+        self._judge = judge
         self.repaired = next((log.repaired for log in logs if isinstance(log, TrainingLog)), None)
 
     @property
     def is_finished(self) -> bool:
-        """Whether all steps are done."""
-        return self.trainer.steps == self.trainer.total_steps
+        """Whether all steps are done, or an evaluation has reached `stop_at`."""
+        return self.trainer.steps == self.trainer.total_steps or self.has_reached_return
+
+    @property
+    def has_reached_return(self) -> bool:
+        """Whether an evaluation has reached `stop_at`."""
+        stop_at = self.settings.stop_at
+        return self._judge is not None and stop_at is not None and self._judge.best >= stop_at
 
     def train(self) -> Iterator[UpdateReport]:
         """Train, and yield a report after each update; write the policy and the curve at the end.
 
-        It writes a checkpoint every `checkpoint_every` updates. To stop before the end, call
-        `save()` and break.
+        It writes a checkpoint every `checkpoint_every` updates, and with each best policy. To stop
+        before the end, call `save()` and break.
         """
-        for count, report in enumerate(self.trainer.train(), start=1):
+        updates = self.trainer.train()
+        count = 0
+        while not self.is_finished:
+            count += 1
+            report, is_best = self._judged(next(updates))
             for log in self._logs:
                 log.add(report)
-            if self.is_finished or count % self.settings.checkpoint_every == 0:
+            if is_best or self.is_finished or count % self.settings.checkpoint_every == 0:
                 self.save()
             yield report
         if rank() == 0:
             self._finish()
+
+    def _judged(self, report: UpdateReport) -> tuple[UpdateReport, bool]:
+        """Evaluate if it is due, and keep the policy if it is the best so far."""
+        if self._judge is None:
+            return report, False
+        report, is_best = self._judge.judge(report)
+        if is_best and rank() == 0:
+            self._save_policy(self.folder.best)
+        return report, is_best
 
     def save(self) -> None:
         """Write a checkpoint; where several processes train, all of them call."""
@@ -77,10 +109,13 @@ class Run:
         save_checkpoint(self.folder.checkpoints, self.trainer, keep=keep)
 
     def _finish(self) -> None:
-        bundle = cast("LSTMPolicyBundle", self.trainer.bundle)
-        save_policy(self.folder.policy, bundle, self.trainer.normalizer)
+        self._save_policy(self.folder.policy)
         solved_at = reward_threshold(self.trainer.envs)
         draw_learning_curve(read_log(self.folder.log), self.folder.curve, solved_at=solved_at)
+
+    def _save_policy(self, path: Path) -> None:
+        bundle = cast("LSTMPolicyBundle", self.trainer.bundle)
+        save_policy(path, bundle, self.trainer.normalizer)
 
 
 @contextmanager
@@ -135,6 +170,8 @@ def open_run(
     files = RunFolder(folder)
     with ExitStack() as opened:
         trainer = opened.enter_context(make_trainer(settings))
+        if judges := _make_judges(settings):
+            opened.callback(judges.close)
         if rank() == 0:
             opened.enter_context(lock_run(files.path))
         if resume:
@@ -145,7 +182,7 @@ def open_run(
         logs = _logs(settings, files, trainer.steps) if rank() == 0 else []
         for log in logs:
             opened.enter_context(log)
-        yield Run(settings, files, trainer, logs)
+        yield Run(settings, files, trainer, logs, _make_judge(settings, files, trainer, judges))
 
 
 @contextmanager
@@ -177,6 +214,30 @@ def make_trainer(settings: RunSettings) -> Iterator[RecurrentPPO]:
         if world_size() > 1:
             bundle.network = DistributedDataParallel(bundle.network)
         yield RecurrentPPO(envs, bundle, settings.ppo)
+
+
+def _make_judges(settings: RunSettings) -> VectorEnv[Any, Any, Any] | None:
+    """Make the environments of the evaluations, if the settings ask for any."""
+    if settings.evaluate_every is None:
+        return None
+    return make_envs(settings.env, min(settings.num_envs, settings.evaluate_episodes))
+
+
+def _make_judge(
+    settings: RunSettings,
+    folder: RunFolder,
+    trainer: RecurrentPPO,
+    judges: VectorEnv[Any, Any, Any] | None,
+) -> Judge | None:
+    if judges is None or settings.evaluate_every is None:
+        return None
+    return Judge(
+        trainer,
+        judges,
+        every=settings.evaluate_every,
+        episodes=settings.evaluate_episodes,
+        best=best_evaluation(read_log(folder.log)) if rank() == 0 else -math.inf,
+    )
 
 
 def _load_newest(folder: RunFolder, trainer: RecurrentPPO) -> None:

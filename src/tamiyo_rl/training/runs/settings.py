@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import tyro
 
 from tamiyo_rl.checks import require_positive
 from tamiyo_rl.policy.network import Critic
+from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.envs.make import DEFAULT_TASK
 from tamiyo_rl.training.runs.checkpoint import versions
@@ -38,11 +40,16 @@ class RunSettings:
         threads: Threads of PyTorch; more than one pays for larger networks only.
         checkpoint_every: Updates from one checkpoint to the next.
         keep_checkpoints: How many checkpoints stay.
+        evaluate_every: Updates from one evaluation to the next, each in environments of its own
+            and with the most probable actions; the best policy is kept as best.pt. None for no
+            evaluations.
+        evaluate_episodes: Episodes of an evaluation.
+        stop_at: Mean return of an evaluation at which the training ends; None for none.
         tensorboard: Whether to write the figures for TensorBoard too.
         ppo: Settings of PPO.
 
     Raises:
-        ValueError: If a count is below 1.
+        ValueError: If a count is below 1, or `stop_at` is no finite number or lacks evaluations.
     """
 
     env: str = DEFAULT_TASK
@@ -56,13 +63,30 @@ class RunSettings:
     threads: int = 1
     checkpoint_every: int = 10
     keep_checkpoints: int = 3
+    evaluate_every: int | None = None
+    evaluate_episodes: int = 20
+    stop_at: float | None = None
     tensorboard: Flag = False
     ppo: Annotated[PPOConfig, tyro.conf.arg(name="")] = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
         """Check the counts that nothing else checks before a run begins."""
-        counts = ("num_envs", "threads", "checkpoint_every", "keep_checkpoints")
+        counts = ["num_envs", "threads", "checkpoint_every", "keep_checkpoints"]
+        counts += ["evaluate_episodes"]
+        if self.evaluate_every is not None:
+            counts.append("evaluate_every")
         require_positive(**{name: getattr(self, name) for name in counts})
+        if self.stop_at is not None:
+            self._require_stop()
+
+    def _require_stop(self) -> None:
+        """Refuse a return at which nothing can stop."""
+        require_number("stop_at", self.stop_at, -sys.float_info.max, sys.float_info.max)
+        if self.evaluate_every is None:
+            raise ValueError(
+                f"stop_at: expected evaluations whose return can be {self.stop_at:g}, got none. "
+                "Pass --evaluate-every too."
+            )
 
     def write(self, config: Path) -> None:
         """Write the settings with the date and the versions.
@@ -120,8 +144,9 @@ def _read(config: Path) -> Any:
 
 
 def _require_types(settings: object, like: Mapping[str, Any]) -> None:
-    if not isinstance(settings, Mapping) or settings.keys() != like.keys():
+    """Compare with the defaults, which stand for settings that are newer than the file."""
+    if not isinstance(settings, Mapping) or settings.keys() - like.keys():
         raise ValueError(f"expected {sorted(like)}, got {settings!r}")
     for name, value in settings.items():
-        if type(value) is not type(like[name]):
+        if like[name] is not None and type(value) is not type(like[name]):
             raise TypeError(f"{name}: expected {type(like[name]).__name__}, got {value!r}")
