@@ -88,6 +88,8 @@ BAD = [
     (["train", "--learning-rate", "-1"], "--learning-rate: expected a number positive"),
     (["train", "--evaluate-every", "0"], "--evaluate-every: expected an int of at least 1"),
     (["train", "--evaluate-episodes", "0"], "--evaluate-episodes: expected an int of at least 1"),
+    (["train", "--init-from", "absent.pt"], "No such file or directory: 'absent.pt'"),
+    (["train", "--init-from", "taken"], "taken: expected a saved policy, got a damaged or foreign"),
     (["train", "--stop-at", "475"], "--stop-at: expected evaluations whose return can be 475, go"),
     (["train", "--evaluate-every", "1", "--stop-at", "nan"], "--stop-at: expected a number from"),
     (["train", "--target-kl", "0"], "--target-kl: expected a number positive and finite"),
@@ -139,6 +141,11 @@ def test_bad_input_exits_with_2_and_says_why(
         (["a"], "a: expected a folder without a run, got the folder of one"),
         (["--resume", "a", "--env", "CartPole-v1"], "--env: expected 'tamiyo-rl/PositionOnly"),
         (["--resume", "a", "--seed", "1"], "--seed: expected 0 as the run in a has, got 1"),
+        (["--resume", "a", "--total-steps", "319"], "total_steps: expected at least the 320 steps"),
+        (
+            ["b", "--init-from", "a/policy.pt", "--hidden-dim", "9"],
+            "--init-from: expected a policy",
+        ),
         (["--resume", "a", "--overwrite"], "--resume: expected only the folder of a run"),
         (["b", "--resume", "a"], "--resume: expected only the folder of a run"),
     ],
@@ -171,6 +178,31 @@ def test_a_finished_run_resumes_to_the_same_end(server: ForkServer, run: RunFold
     again = load_policy(run.policy).bundle.state_dict()
     assert all(again[name].equal(parameter) for name, parameter in parameters.items())
     assert len(read_log(run.log)) == 10
+
+
+def test_a_finished_run_trains_further(server: ForkServer, run: RunFolder) -> None:
+    more = ("--resume", "a", "--total-steps", "640")
+    finished = server.run("train", *more, folder=run.path.parent)
+    assert finished.status == 0, finished.output
+    assert "going on at 320 of 640 steps" in finished.output
+    log = read_log(run.log)
+    assert [row["time/total_timesteps"] for row in log] == [*range(32, 641, 32)]
+    assert log[9]["train/learning_rate"] == pytest.approx(1e-3 / 10)
+    assert log[10]["train/learning_rate"] == pytest.approx(1e-3 / 2)
+    assert RunSettings.read(run.config).ppo.total_steps == 640
+    again = server.run("train", "--resume", "a", folder=run.path.parent)
+    assert "going on at 640 of 640 steps" in again.output
+
+
+def test_a_training_begins_with_a_saved_policy(server: ForkServer, run: RunFolder) -> None:
+    begun = ("b", *TINY, "--init-from", "a/policy.pt", "--learning-rate", "1e-30")
+    finished = server.run("train", *begun, folder=run.path.parent)
+    assert finished.status == 0, finished.output
+    first, second = (load_policy(run.path.parent / name / "policy.pt") for name in "ab")
+    other = second.bundle.state_dict()
+    assert all(other[name].equal(value) for name, value in first.bundle.state_dict().items())
+    counts = [policy.normalizer.state_dict()["count"] for policy in (first, second)]
+    assert counts[1] > counts[0] > 0
 
 
 def damage(path: Path, kind: str) -> None:

@@ -83,8 +83,9 @@ def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
     if not isinstance(command, Train) or command.resume is None:
         return command
     saved = command.saved(command.resume)
-    _parse_one(name, given[1:], default=saved).require_settings_of(saved)
-    return saved
+    resumed: Train = _parse_one(name, given[1:], default=saved)
+    resumed.require_settings_of(saved)
+    return resumed
 
 
 def _parse_one(name: str, given: Sequence[str], default: Any = tyro.MISSING_NONPROP) -> Any:

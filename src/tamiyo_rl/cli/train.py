@@ -26,7 +26,9 @@ class Train:
 
     Attributes:
         run: Folder for the checkpoints, the log and the learning curve.
-        resume: Folder of a run to go on with, by its own settings.
+        resume: Folder of a run to go on with, by its own settings. More --total-steps train a
+            finished run further; rates that had fallen to 0 go on as if the run had been that long
+            from the beginning.
         overwrite: Whether to replace the run that the folder holds.
         settings: Settings of the run.
     """
@@ -54,10 +56,10 @@ class Train:
         return Train(run=folder, resume=folder, settings=settings)
 
     def require_settings_of(self, saved: Train) -> None:
-        """Raise `ValueError` if a setting differs from that of the run that is resumed."""
+        """Raise `ValueError` if a setting but the number of steps differs from the run's own."""
         given = _flat(self.settings)
         for name, value in _flat(saved.settings).items():
-            if given[name] != value:
+            if name != "total_steps" and given[name] != value:
                 raise ValueError(
                     f"{name}: expected {value!r} as the run in {saved.run} has, got "
                     f"{given[name]!r}. Leave it out to go on, or train in another folder."

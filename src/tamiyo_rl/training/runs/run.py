@@ -18,6 +18,7 @@ from tamiyo_rl.training.distributed import local_device, rank, world_size
 from tamiyo_rl.training.envs.make import make_envs, reward_threshold
 from tamiyo_rl.training.ppo.diagnostics import UpdateReport
 from tamiyo_rl.training.ppo.trainer import RecurrentPPO
+from tamiyo_rl.training.runs.beginning import init_from_policy
 from tamiyo_rl.training.runs.checkpoint import load_checkpoint, save_checkpoint
 from tamiyo_rl.training.runs.folder import RunFolder, draw_learning_curve
 from tamiyo_rl.training.runs.judge import Judge
@@ -129,7 +130,8 @@ def open_run(
     """Open a run as `tamiyo-rl train` does: begin its folder, or load its newest checkpoint.
 
     Args:
-        settings: The settings; to resume, those that `RunSettings.read` reads from the folder.
+        settings: The settings; to resume, those that `RunSettings.read` reads from the folder, of
+            which `ppo.total_steps` may be another.
         folder: The run folder.
         resume: Whether to go on with the run that the folder holds.
         overwrite: Whether to replace the run that the folder holds.
@@ -175,7 +177,7 @@ def open_run(
         if rank() == 0:
             opened.enter_context(lock_run(files.path))
         if resume:
-            _load_newest(files, trainer)
+            _go_on(files, trainer, settings)
         elif rank() == 0:
             files.require_free(overwrite=overwrite)
             files.begin(settings)
@@ -211,9 +213,17 @@ def make_trainer(settings: RunSettings) -> Iterator[RecurrentPPO]:
             critic=settings.critic,
             head_dims=settings.head_dims,
         ).to(local_device(settings.device))
-        if world_size() > 1:
-            bundle.network = DistributedDataParallel(bundle.network)
-        yield RecurrentPPO(envs, bundle, settings.ppo)
+        trainer = RecurrentPPO(envs, _wrapped(bundle), settings.ppo)
+        if settings.init_from is not None:
+            init_from_policy(trainer, settings.init_from)
+        yield trainer
+
+
+def _wrapped(bundle: LSTMPolicyBundle) -> LSTMPolicyBundle:
+    """Let the processes share their gradients, where several train."""
+    if world_size() > 1:
+        bundle.network = DistributedDataParallel(bundle.network)
+    return bundle
 
 
 def _make_judges(settings: RunSettings) -> VectorEnv[Any, Any, Any] | None:
@@ -240,10 +250,14 @@ def _make_judge(
     )
 
 
-def _load_newest(folder: RunFolder, trainer: RecurrentPPO) -> None:
+def _go_on(folder: RunFolder, trainer: RecurrentPPO, settings: RunSettings) -> None:
+    """Load the newest checkpoint, and then keep the settings with which the run goes on."""
+    saved = RunSettings.read(folder.config)
     newest = folder.latest_checkpoint()
     if newest is not None:
         load_checkpoint(newest, trainer)
+    if saved != settings and rank() == 0:
+        settings.write(folder.config)
 
 
 def _logs(settings: RunSettings, folder: RunFolder, steps: int) -> Logs:

@@ -36,6 +36,8 @@ class RunSettings:
         learn_initial_hidden: Whether the LSTM learns its initial state.
         critic: Whether the value reads the policy's LSTM, or one of its own.
         head_dims: Widths of the layers between an LSTM and each output.
+        init_from: Saved policy with which the training begins, such as policy.pt; of the same
+            sizes. None for a policy of random parameters.
         device: Where the policy is trained.
         threads: Threads of PyTorch; more than one pays for larger networks only.
         checkpoint_every: Updates from one checkpoint to the next.
@@ -49,6 +51,7 @@ class RunSettings:
         ppo: Settings of PPO.
 
     Raises:
+        TypeError: If `init_from` is no str.
         ValueError: If a count is below 1, or `stop_at` is no finite number or lacks evaluations.
     """
 
@@ -59,6 +62,7 @@ class RunSettings:
     learn_initial_hidden: Flag = False
     critic: Critic = "separate"
     head_dims: tuple[int, ...] = (64,)
+    init_from: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 1
     checkpoint_every: int = 10
@@ -76,6 +80,8 @@ class RunSettings:
         if self.evaluate_every is not None:
             counts.append("evaluate_every")
         require_positive(**{name: getattr(self, name) for name in counts})
+        if not isinstance(self.init_from, str | None):
+            raise TypeError(f"init_from: expected a str or None, got {self.init_from!r}.")
         if self.stop_at is not None:
             self._require_stop()
 
