@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from tamiyo_rl.checks import require_positive
 from tamiyo_rl.training.checks import require_seed
-from tamiyo_rl.training.envs.make import make_envs, reward_threshold
+from tamiyo_rl.training.envs.make import reward_threshold
 from tamiyo_rl.training.rollout.evaluation import MAX_STEPS, Watcher, play_episodes
+from tamiyo_rl.training.runs.task import make_task
 from tamiyo_rl.training.runs.trained import load_trained
 
 
@@ -54,7 +55,8 @@ def evaluate_run(
     Args:
         run: Folder of a run, finished or not, whose newest checkpoint plays; or a saved policy,
             such as `policy.pt`.
-        env: Gymnasium id of the environment; None for that of the run.
+        env: Gymnasium id of another environment, in the wrappers of the run and without its
+            keyword arguments; None for that of the run.
         episodes: How many to play.
         num_envs: Environments that are stepped together.
         max_steps: How long an episode may take.
@@ -88,8 +90,8 @@ def evaluate_run(
     with ExitStack() as opened:
         opened.enter_context(torch.random.fork_rng(devices=[]))
         trained = load_trained(run)
-        env_id = trained.env_or(env)
-        envs = opened.enter_context(closing(make_envs(env_id, min(num_envs, episodes))))
+        task = trained.task(env)
+        envs = opened.enter_context(closing(make_task(task, min(num_envs, episodes))))
         torch.manual_seed(seed)
         played = play_episodes(
             trained.policy.bundle,
@@ -102,4 +104,4 @@ def evaluate_run(
             watch=watch,
         )
         solved_at = reward_threshold(envs)
-    return Evaluation(trained.path, env_id, deterministic, *played, solved_at)
+    return Evaluation(trained.path, task.env, deterministic, *played, solved_at)

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tamiyo_rl.policy.bundle import LSTMPolicyBundle
 from tamiyo_rl.training.distributed import local_device, rank, world_size
-from tamiyo_rl.training.envs.make import make_envs, reward_threshold
+from tamiyo_rl.training.envs.make import reward_threshold
 from tamiyo_rl.training.ppo.diagnostics import UpdateReport
 from tamiyo_rl.training.ppo.trainer import RecurrentPPO
 from tamiyo_rl.training.runs.beginning import init_from_policy
@@ -32,6 +32,7 @@ from tamiyo_rl.training.runs.log import (
 )
 from tamiyo_rl.training.runs.policy import save_policy
 from tamiyo_rl.training.runs.settings import RunSettings
+from tamiyo_rl.training.runs.task import make_task
 
 Logs = list[TrainingLog | TensorBoardLog]
 
@@ -146,6 +147,7 @@ def open_run(
         from tamiyo_rl.training import PPOConfig
         from tamiyo_rl.training.runs.run import open_run
         from tamiyo_rl.training.runs.settings import RunSettings
+    from tamiyo_rl.training.runs.task import make_task
 
         settings = RunSettings(hidden_dim=8, ppo=PPOConfig(total_steps=2048, epochs=1))
         with open_run(settings, "runs/mine") as run:
@@ -203,7 +205,7 @@ def make_trainer(settings: RunSettings) -> Iterator[RecurrentPPO]:
             f"{settings.num_envs}."
         )
     torch.manual_seed(settings.ppo.seed)
-    with closing(make_envs(settings.env, settings.num_envs // world_size())) as envs:
+    with closing(make_task(settings, settings.num_envs // world_size())) as envs:
         bundle = LSTMPolicyBundle.from_spaces(
             envs.single_observation_space,
             envs.single_action_space,
@@ -230,7 +232,7 @@ def _make_judges(settings: RunSettings) -> VectorEnv[Any, Any, Any] | None:
     """Make the environments of the evaluations, if the settings ask for any."""
     if settings.evaluate_every is None:
         return None
-    return make_envs(settings.env, min(settings.num_envs, settings.evaluate_episodes))
+    return make_task(settings, min(settings.num_envs, settings.evaluate_episodes))
 
 
 def _make_judge(

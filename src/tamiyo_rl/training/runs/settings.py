@@ -18,6 +18,7 @@ from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.envs.make import DEFAULT_TASK
 from tamiyo_rl.training.runs.checkpoint import versions
+from tamiyo_rl.training.runs.keyword_arguments import KeywordArguments
 from tamiyo_rl.training.storage.files import replace_file
 
 FORMAT = 2
@@ -30,6 +31,12 @@ class RunSettings:
 
     Attributes:
         env: Gymnasium id of the environment.
+        env_kwargs: Keyword arguments of the environment, such as is_slippery=False.
+        wrappers: Wrappers around each environment, the innermost first, as module:Wrapper, such as
+            gymnasium.wrappers:TimeAwareObservation.
+        vectorization: How environments are stepped together: by the environment's own vector
+            implementation, in one process, or in a process each; None for the first of them that
+            is possible.
         num_envs: Environments that are stepped together, in all processes.
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
@@ -56,6 +63,9 @@ class RunSettings:
     """
 
     env: str = DEFAULT_TASK
+    env_kwargs: KeywordArguments = field(default_factory=dict)
+    wrappers: tuple[str, ...] = ()
+    vectorization: Literal["native", "sync", "async"] | None = None
     num_envs: int = 8
     hidden_dim: int = 64
     num_lstm_layers: int = 1
@@ -80,10 +90,23 @@ class RunSettings:
         if self.evaluate_every is not None:
             counts.append("evaluate_every")
         require_positive(**{name: getattr(self, name) for name in counts})
+        self._require_json()
         if not isinstance(self.init_from, str | None):
             raise TypeError(f"init_from: expected a str or None, got {self.init_from!r}.")
         if self.stop_at is not None:
             self._require_stop()
+
+    def _require_json(self) -> None:
+        """Refuse keyword arguments that the file of the settings cannot keep."""
+        try:
+            kept = json.loads(json.dumps(self.env_kwargs))
+        except (TypeError, ValueError):
+            kept = None
+        if kept != self.env_kwargs or not isinstance(kept, dict):
+            raise ValueError(
+                "env_kwargs: expected a dict of numbers, texts, True, False, None, and lists and "
+                f"dicts of them, got {self.env_kwargs!r}."
+            )
 
     def _require_stop(self) -> None:
         """Refuse a return at which nothing can stop."""
@@ -122,7 +145,8 @@ class RunSettings:
         try:
             _require_types(settings, json.loads(json.dumps(asdict(cls()))))
             typed = {"head_dims": tuple(settings["head_dims"]), "ppo": PPOConfig(**settings["ppo"])}
-            return cls(**{**settings, **typed})
+            wrappers = tuple(settings.get("wrappers", ()))
+            return cls(**{**settings, **typed, "wrappers": wrappers})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
                 f"{config}: expected the settings of a run, got {type(error).__name__}: {error}"

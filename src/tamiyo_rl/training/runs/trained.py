@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,20 +27,24 @@ class Trained(NamedTuple):
     policy: SavedPolicy
     settings: RunSettings | None
 
-    def env_or(self, other: str | None) -> str:
-        """Return the environment to play: another one, or that of the run.
+    def task(self, env: str | None) -> RunSettings:
+        """Return settings whose environments the policy plays.
+
+        Args:
+            env: Another environment than that of the run: in the wrappers of the run, as the
+                policy knows its observations, and without its keyword arguments; None for its own.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If there is neither.
         """
-        if other is not None:
-            return other
+        if env is not None:
+            return replace(self.settings or RunSettings(), env=env, env_kwargs={})
         if self.settings is None:
             raise ValueError(
                 f"env: expected the environment that {self.path} plays, got none, and no run "
                 "beside the file. Pass --env."
             )
-        return self.settings.env
+        return self.settings
 
 
 def load_trained(run: str | os.PathLike[str]) -> Trained:
