@@ -1,4 +1,4 @@
-"""The command `tamiyo-rl`: train, evaluate, verify, tour; --version prints its version."""
+"""The command `tamiyo-rl`: train, evaluate, record, verify, tour; --version prints its version."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from tamiyo_rl.cli.evaluate import Evaluate
 from tamiyo_rl.cli.numbers import WHOLE_NUMBERS
 from tamiyo_rl.cli.output import Output
+from tamiyo_rl.cli.record import Record
 from tamiyo_rl.cli.tour import Tour
 from tamiyo_rl.cli.train import Train
 from tamiyo_rl.cli.verify import Verify
@@ -23,16 +24,23 @@ from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.distributed import LostProcessError
 from tamiyo_rl.training.runs.settings import RunSettings
 
-COMMANDS: dict[str, Any] = {"train": Train, "evaluate": Evaluate, "verify": Verify, "tour": Tour}
+COMMANDS: dict[str, Any] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "record": Record,
+    "verify": Verify,
+    "tour": Tour,
+}
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Record, tyro.conf.subcommand("record")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Tour, tyro.conf.subcommand("tour")]
 )
 OPTIONS = {
     field.name: field.name
-    for settings in (Train, RunSettings, PPOConfig, Evaluate, Verify)
+    for settings in (Train, RunSettings, PPOConfig, Evaluate, Record, Verify)
     for field in fields(settings)
     if field.name not in {"run", "settings", "ppo"}
 } | {"env_id": "env"}
@@ -67,7 +75,7 @@ def find_modules_here() -> None:
         sys.path.insert(0, here)
 
 
-def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
+def parse(given: Sequence[str]) -> Train | Evaluate | Record | Verify | Tour:
     """Turn the arguments of the command into what it shall do.
 
     Args:
@@ -79,7 +87,7 @@ def parse(given: Sequence[str]) -> Train | Evaluate | Verify | Tour:
         sys.exit()
     if name not in COMMANDS:
         return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=given)
-    command: Train | Evaluate | Verify | Tour = _parse_one(name, given[1:])
+    command: Train | Evaluate | Record | Verify | Tour = _parse_one(name, given[1:])
     if not isinstance(command, Train) or command.resume is None:
         return command
     saved = command.saved(command.resume)

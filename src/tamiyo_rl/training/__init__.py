@@ -25,6 +25,7 @@ from tamiyo_rl.training.runs.checkpoint import (
 from tamiyo_rl.training.runs.evaluation import Evaluation, evaluate_run
 from tamiyo_rl.training.runs.log import TensorBoardLog
 from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
+from tamiyo_rl.training.runs.recording import Recording, record_run
 
 __all__ = [
     "ActionMasks",
@@ -33,6 +34,7 @@ __all__ = [
     "Evaluation",
     "FeatureNormalizer",
     "PPOConfig",
+    "Recording",
     "RecurrentPPO",
     "RewardScaler",
     "RolloutBatch",
@@ -53,6 +55,7 @@ __all__ = [
     "ppo_loss",
     "process_group",
     "rank",
+    "record_run",
     "save_checkpoint",
     "save_policy",
     "world_size",

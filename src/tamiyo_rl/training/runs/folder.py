@@ -29,6 +29,7 @@ class RunFolder:
         curve: The return over the steps, as PNG.
         policy: The trained policy, for `load_policy`.
         best: The policy whose evaluation was the best, if there were evaluations.
+        video: An episode, if one was recorded.
         tensorboard: Folder of the event files, if they were asked for.
     """
 
@@ -40,6 +41,7 @@ class RunFolder:
         self.curve = self.path / "learning_curve.png"
         self.policy = self.path / "policy.pt"
         self.best = self.path / "best.pt"
+        self.video = self.path / "episode.mp4"
         self.tensorboard = self.path / "tensorboard"
 
     @classmethod
@@ -83,7 +85,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Remove what a run left, the config first: a half cleared folder holds no run."""
         damaged = self.log.with_name(self.log.name + DAMAGED)
-        left = [self.config, self.log, damaged, self.curve, self.policy, self.best]
+        left = [self.config, self.log, damaged, self.curve, self.policy, self.best, self.video]
         left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.tensorboard.glob("events.*")]
         left += self.path.rglob(f"*{UNFINISHED}")
         for path in left:
