@@ -74,3 +74,15 @@ def test_an_episode_without_an_end_is_an_error(server: ForkServer, run: RunFolde
     finished = server.run("evaluate", "a", *FEW, *endless, folder=run.path.parent)
     assert finished.status == 2
     assert "--max-steps: expected episodes of at most 7 steps" in finished.output
+
+
+def test_several_runs_are_compared_in_a_picture(server: ForkServer, run: RunFolder) -> None:
+    finished = server.run("compare", "a", "a", folder=run.path.parent)
+    assert finished.status == 0, finished.output
+    first, last = finished.output.splitlines()
+    assert first.startswith("tamiyo-rl/PositionOnlyCartPole-v1: 2 runs, return ")
+    assert " with sampled actions at 320 steps, lowest " in first
+    assert last == "wrote compare.png"
+    refused = server.run("compare", "a", "absent", folder=run.path.parent)
+    assert refused.status == 2
+    assert "absent: expected the folder of a run, got no config.json in it" in refused.output

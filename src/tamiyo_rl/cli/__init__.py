@@ -1,4 +1,4 @@
-"""The command `tamiyo-rl`: train, evaluate, record, verify, tour; --version prints its version."""
+"""The command `tamiyo-rl`: train policies, and see what they do; --version prints its version."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from tamiyo_rl.cli.compare import Compare
 from tamiyo_rl.cli.evaluate import Evaluate
 from tamiyo_rl.cli.numbers import WHOLE_NUMBERS
 from tamiyo_rl.cli.output import Output
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Any] = {
     "train": Train,
     "evaluate": Evaluate,
     "record": Record,
+    "compare": Compare,
     "verify": Verify,
     "tour": Tour,
 }
@@ -35,14 +37,15 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Record, tyro.conf.subcommand("record")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Tour, tyro.conf.subcommand("tour")]
 )
 OPTIONS = {
     field.name: field.name
-    for settings in (Train, RunSettings, PPOConfig, Evaluate, Record, Verify)
+    for settings in (Train, RunSettings, PPOConfig, Evaluate, Record, Compare, Verify)
     for field in fields(settings)
-    if field.name not in {"run", "settings", "ppo"}
+    if field.name not in {"run", "runs", "settings", "ppo"}
 } | {"env_id": "env"}
 
 
@@ -75,7 +78,7 @@ def find_modules_here() -> None:
         sys.path.insert(0, here)
 
 
-def parse(given: Sequence[str]) -> Train | Evaluate | Record | Verify | Tour:
+def parse(given: Sequence[str]) -> Train | Evaluate | Record | Compare | Verify | Tour:
     """Turn the arguments of the command into what it shall do.
 
     Args:
@@ -87,7 +90,7 @@ def parse(given: Sequence[str]) -> Train | Evaluate | Record | Verify | Tour:
         sys.exit()
     if name not in COMMANDS:
         return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=given)
-    command: Train | Evaluate | Record | Verify | Tour = _parse_one(name, given[1:])
+    command: Train | Evaluate | Record | Compare | Verify | Tour = _parse_one(name, given[1:])
     if not isinstance(command, Train) or command.resume is None:
         return command
     saved = command.saved(command.resume)

@@ -22,6 +22,7 @@ from tamiyo_rl.training.runs.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from tamiyo_rl.training.runs.comparison import Curve, compare_runs
 from tamiyo_rl.training.runs.evaluation import Evaluation, evaluate_run
 from tamiyo_rl.training.runs.log import TensorBoardLog
 from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
@@ -29,6 +30,7 @@ from tamiyo_rl.training.runs.recording import Recording, record_run
 
 __all__ = [
     "ActionMasks",
+    "Curve",
     "EnvironmentStep",
     "EnvironmentStepper",
     "Evaluation",
@@ -43,6 +45,7 @@ __all__ = [
     "SpaceAdapter",
     "TensorBoardLog",
     "UpdateReport",
+    "compare_runs",
     "compute_gae",
     "evaluate_policy",
     "evaluate_run",
