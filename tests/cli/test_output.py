@@ -51,6 +51,17 @@ def test_before_an_episode_has_ended_there_is_no_return(server: ForkServer, tmp_
     assert "nan" not in finished.output
 
 
+def test_an_evaluation_is_shown_until_the_next(server: ForkServer, tmp_path: Path) -> None:
+    judged = ("--evaluate-every", "3", "--evaluate-episodes", "4")
+    finished = server.run("train", "a", *TINY, *judged, folder=tmp_path)
+    first, *others = [line for line in finished.output.splitlines() if "/320 steps" in line]
+    assert "with the most probable ones" not in first
+    assert all(" with the most probable ones, " in line for line in others[2:])
+    assert "wrote a/best.pt\n" in finished.output
+    assert "and evaluations with the most probable ones\n" in finished.output
+    assert "nan" not in finished.output
+
+
 def test_steps_beyond_the_last_whole_rollout_are_spoken_of(
     server: ForkServer, run: RunFolder
 ) -> None:

@@ -107,14 +107,15 @@ def _ending(run: Run) -> str:
     folder = run.folder
     if not run.is_finished:
         return f"stopped: tamiyo-rl train --resume {folder.path} goes on from here"
-    files = [folder.policy, folder.log, folder.curve]
-    if run.settings.evaluate_every is not None:
-        files.append(folder.best)
-    written = [f"wrote {path}" for path in files]
+    judged = run.settings.evaluate_every is not None
+    best = [folder.best] if judged else []
+    written = [f"wrote {path}" for path in (folder.policy, *best, folder.log, folder.curve)]
     if run.has_reached_return:
         written.insert(0, f"an evaluation reached the return of {run.settings.stop_at:g}")
     curve = (
-        "the curve shows episodes with sampled actions; tamiyo-rl evaluate "
+        "the curve shows episodes with sampled actions, and evaluations with the most probable ones"
+        if judged
+        else "the curve shows episodes with sampled actions; tamiyo-rl evaluate "
         f"{folder.path} plays the most probable ones"
     )
     return "\n".join([*written, curve])

@@ -37,6 +37,13 @@ def test_a_policy_that_does_not_fit_is_named(policy: Path) -> None:
         evaluate_run(policy, env="CartPole-v1", episodes=1)
 
 
+def test_a_config_of_something_else_beside_the_policy_is_passed_over(policy: Path) -> None:
+    (policy.parent / "config.json").write_text('{"colour": "blue"}')
+    assert len(evaluate_run(policy, env=DEFAULT_TASK, episodes=2).returns) == 2
+    with pytest.raises(ValueError, match=r"env: expected the environment that .* plays, got none"):
+        evaluate_run(policy)
+
+
 def test_bad_numbers_are_named_before_anything_is_read(tmp_path: Path) -> None:
     for name in ("episodes", "num_envs", "max_steps"):
         with pytest.raises(ValueError, match=f"{name}: expected an int of at least 1, got 0"):

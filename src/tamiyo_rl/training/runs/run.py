@@ -147,7 +147,6 @@ def open_run(
         from tamiyo_rl.training import PPOConfig
         from tamiyo_rl.training.runs.run import open_run
         from tamiyo_rl.training.runs.settings import RunSettings
-    from tamiyo_rl.training.runs.task import make_task
 
         settings = RunSettings(hidden_dim=8, ppo=PPOConfig(total_steps=2048, epochs=1))
         with open_run(settings, "runs/mine") as run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -58,11 +59,15 @@ def load_trained(run: str | os.PathLike[str]) -> Trained:
     """
     path = as_path("run", run)
     if path.is_file():
-        beside = RunFolder(path.parent).config
-        return Trained(
-            path, load_policy(path), RunSettings.read(beside) if beside.exists() else None
-        )
+        return Trained(path, load_policy(path), _settings_beside(path))
     folder = RunFolder(path)
     settings = RunSettings.read(folder.config)
     checkpoint = folder.require_checkpoint()
     return Trained(checkpoint, load_checkpoint_policy(checkpoint), settings)
+
+
+def _settings_beside(path: Path) -> RunSettings | None:
+    """Return the settings of the run in whose folder a file lies, if it is one."""
+    with suppress(ValueError):
+        return RunSettings.read(RunFolder(path.parent).config)
+    return None
