@@ -159,3 +159,13 @@ def test_more_steps_than_were_asked_for_go_on_and_fewer_are_named() -> None:
     )
     with pytest.raises(ValueError, match=r"^total_steps: expected at least the 192 steps"):
         shorter.load_state_dict(state)
+
+
+def test_a_state_without_newer_settings_has_their_defaults() -> None:
+    trainer = begun(make_envs(num_envs=4), 1)
+    state = everything(trainer)
+    del state["config"]["target_kl"], state["config"]["learning_rate_schedule"]
+    trainer.load_state_dict(state)
+    constant = make_trainer(make_envs(num_envs=4), learning_rate_schedule="constant")
+    with pytest.raises(ValueError, match=r"^learning_rate_schedule: expected 'linear' as when it"):
+        constant.load_state_dict(state)

@@ -12,7 +12,7 @@ import torch
 
 from tamiyo_rl.training import PPOConfig, UpdateReport, evaluate_policy, load_policy, make_envs
 from tamiyo_rl.training.runs.folder import RunFolder
-from tamiyo_rl.training.runs.judge import SEED
+from tamiyo_rl.training.runs.judge import SEED, Judge
 from tamiyo_rl.training.runs.log import EVALUATED, RETURN, STEPS, read_log
 from tamiyo_rl.training.runs.run import open_run
 from tamiyo_rl.training.runs.settings import RunSettings
@@ -127,6 +127,16 @@ def test_it_stops_at_a_return_for_good(tmp_path: Path) -> None:
     assert [report.steps for report in reports] == [32, 64]
     assert same(run.policy, run.best)
     assert train(run.path, evaluate_every=2, stop_at=1.0, resume=True) == []
+
+
+def test_a_policy_that_does_not_end_its_episode_stops_no_training(tmp_path: Path) -> None:
+    with open_run(settings(), tmp_path / "run") as run:
+        report = next(run.train())
+        judges = make_envs(num_envs=2)
+        judge = Judge(run.trainer, judges, every=1, episodes=2, best=5.0, max_steps=2)
+        judged, is_best = judge.judge(report)
+    assert math.isnan(judged.evaluation_return or 0)
+    assert (is_best, judge.best) == (False, 5.0)
 
 
 def test_a_new_run_leaves_no_best_policy_of_an_old_one(tmp_path: Path) -> None:

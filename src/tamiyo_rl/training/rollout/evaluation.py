@@ -20,6 +20,10 @@ MAX_STEPS = 100_000
 Watcher = Callable[[int, int], None]
 
 
+class EndlessEpisodeError(ValueError):
+    """An episode takes longer than it may."""
+
+
 class Episodes(NamedTuple):
     """Episodes that were played to their ends.
 
@@ -192,7 +196,7 @@ class _Tally:
     def _require_end(self, running: NDArray[np.bool_]) -> None:
         late = np.flatnonzero(running & (self._length >= self._max_steps))
         if late.size:
-            raise ValueError(
+            raise EndlessEpisodeError(
                 f"max_steps: expected episodes of at most {self._max_steps} steps, got an episode "
                 f"in environment {late[0]} that goes on. Allow more steps, or make environments "
                 "that end by themselves, such as with max_episode_steps."

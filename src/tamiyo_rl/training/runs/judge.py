@@ -12,7 +12,12 @@ from tamiyo_rl.training.distributed import largest_of_processes
 from tamiyo_rl.training.ppo.diagnostics import UpdateReport
 from tamiyo_rl.training.ppo.seeding import random_state, set_random_state
 from tamiyo_rl.training.ppo.trainer import RecurrentPPO
-from tamiyo_rl.training.rollout.evaluation import MAX_STEPS, Episodes, play_episodes
+from tamiyo_rl.training.rollout.evaluation import (
+    MAX_STEPS,
+    EndlessEpisodeError,
+    Episodes,
+    play_episodes,
+)
 
 SEED = 2_000_000  # not that of `tamiyo-rl evaluate`, whose figure would look too good
 
@@ -29,6 +34,7 @@ class Judge:
         every: Updates from one evaluation to the next.
         episodes: How many to play.
         best: Highest mean return of the evaluations so far.
+        max_steps: How long an episode may take; an evaluation with a longer one counts as none.
 
     Attributes:
         best: The same, with those that came since.
@@ -42,11 +48,13 @@ class Judge:
         every: int,
         episodes: int,
         best: float,
+        max_steps: int = MAX_STEPS,
     ) -> None:
         self._trainer = trainer
         self._envs = envs
         self._every = every
         self._episodes = episodes
+        self._max_steps = max_steps
         self.best = largest_of_processes(best)
 
     def judge(self, report: UpdateReport) -> tuple[UpdateReport, bool]:
@@ -58,9 +66,9 @@ class Judge:
         Returns:
             The report with the evaluation, and whether that is the best.
         """
-        if not self._is_due():
+        played = self._play() if self._is_due() else None
+        if played is None:
             return replace(report, evaluation_return=math.nan, evaluation_length=math.nan), False
-        played = self._play()
         mean = largest_of_processes(float(played.returns.mean()))
         is_best = mean > self.best
         self.best = max(mean, self.best)
@@ -72,8 +80,11 @@ class Judge:
         updates = trainer.steps // trainer._rollout_steps
         return updates % self._every == 0 or trainer.steps == trainer.total_steps
 
-    def _play(self) -> Episodes:
-        """Play without a trace: an environment may draw from generators that others use too."""
+    def _play(self) -> Episodes | None:
+        """Play without a trace: an environment may draw from generators that others use too.
+
+        A policy that does not end its episode is no reason to end a training of days.
+        """
         generators = random_state()
         try:
             return play_episodes(
@@ -81,9 +92,11 @@ class Judge:
                 self._envs,
                 self._trainer.normalizer,
                 episodes=self._episodes,
-                max_steps=MAX_STEPS,
+                max_steps=self._max_steps,
                 deterministic=True,
                 seed=SEED,
             )
+        except EndlessEpisodeError:
+            return None
         finally:
             set_random_state(generators)
