@@ -91,7 +91,7 @@ def test_the_version_is_printed(server: ForkServer, tmp_path: Path) -> None:
     assert finished == (0, version("tamiyo-rl") + "\n")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "verify"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "record", "compare", "verify"])
 def test_an_error_points_to_the_help_of_its_command(
     command: str, server: ForkServer, tmp_path: Path
 ) -> None:

@@ -67,4 +67,5 @@ def test_a_missing_extra_is_named(server: ForkServer, tmp_path: Path) -> None:
     assert finished.status == 2
     assert "moviepy: expected it to be installed, got no such package" in finished.output
     assert "Install the extra video" in finished.output
+    assert "pip" not in finished.output
     assert files(tmp_path) == {"moviepy.py"}

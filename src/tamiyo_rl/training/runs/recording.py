@@ -153,8 +153,8 @@ def _require_moviepy() -> None:
         import_module("moviepy")
     except ImportError as error:
         raise ImportError(
-            "moviepy: expected it to be installed, got no such package. Install the extra video: "
-            "pip install 'tamiyo-rl[video]'."
+            "moviepy: expected it to be installed, got no such package. Install the extra video of "
+            "tamiyo-rl."
         ) from error
 
 

@@ -85,11 +85,11 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         """Check the counts that nothing else checks before a run begins."""
-        counts = ["num_envs", "threads", "checkpoint_every", "keep_checkpoints"]
-        counts += ["evaluate_episodes"]
-        if self.evaluate_every is not None:
-            counts.append("evaluate_every")
+        counts = ("num_envs", "threads", "checkpoint_every", "keep_checkpoints")
         require_positive(**{name: getattr(self, name) for name in counts})
+        require_positive(evaluate_episodes=self.evaluate_episodes)
+        if self.evaluate_every is not None:
+            require_positive(evaluate_every=self.evaluate_every)
         self._require_json()
         if not isinstance(self.init_from, str | None):
             raise TypeError(f"init_from: expected a str or None, got {self.init_from!r}.")
