@@ -40,7 +40,7 @@ def draw_all(folder: Path = FOLDER) -> None:
 def _draw(runs: Mapping[str, str], axes: Axes, scheme: str) -> None:
     for (label, run), colour, style in zip(runs.items(), COLOURS[scheme], ("-", "--"), strict=True):
         _add_curve(axes, run, label=label, color=colour, linestyle=style)
-    axes.set(xlabel="environment steps (thousands)", ylabel="mean return of 100 episodes")
+    axes.set(xlabel="environment steps (thousands)", ylabel="mean return, actions sampled")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="best")
 

@@ -35,9 +35,9 @@ MEANING = {
     "separators and the padding of the lanes, both still by `nn.LSTM`. *With heads* adds the two "
     "linear heads, *checked* the checks of the arguments, the log-probabilities and the entropy.",
     "gru": "Processor time of a forward and backward pass of only the recurrent layer, over 4 or "
-    "16 rows of 128 steps. *raw nn.GRU* ignores resets. PyTorch's GRU for the CPU spends as much on "
-    "a step as on about sixteen rows, so that fewer steps with more lanes take less time than the "
-    "rows as they are.",
+    "16 rows of 128 steps. *raw nn.GRU* ignores resets. PyTorch's GRU for the CPU spends as much "
+    "on a step as on about sixteen rows, so that fewer steps with more lanes take less time than "
+    "the rows as they are.",
     "inside_sb3": "`train()` of sb3-contrib's `RecurrentPPO`, and of ours from "
     "`tamiyo_rl.integrations.sb3_contrib`, in the first eight updates of a training on CartPole "
     "without velocities in eight environments: with the default settings, and with those that RL "

@@ -86,6 +86,25 @@ BAD = [
     (["train", "--gamma", "2"], "--gamma: expected a number from 0 to 1"),
     (["train", "--learning-rate", "nan"], "--learning-rate: expected a number positive"),
     (["train", "--learning-rate", "-1"], "--learning-rate: expected a number positive"),
+    (["train", "--evaluate-every", "0"], "--evaluate-every: expected an int of at least 1"),
+    (["train", "--evaluate-episodes", "0"], "--evaluate-episodes: expected an int of at least 1"),
+    (["train", "--env-kwargs", "a=1"], "got an unexpected keyword argument 'a'"),
+    (["train", "--env-kwargs", "a"], "Error parsing --env-kwargs: expected NAME=VALUE, got a"),
+    (["train", "--env-kwargs", "a={1}"], "--env-kwargs: expected a value that JSON has, got {1}"),
+    (["train", "--wrappers", "os"], "--wrappers: expected module:Wrapper, such as gymnasium.wrap"),
+    (["train", "--wrappers", "os:path"], "--wrappers: expected module:Wrapper, such as gymnasium"),
+    (["train", "--wrappers", "no:A"], "--wrappers: expected module:Wrapper, such as gymnasium.wra"),
+    (["train", "--wrappers", "builtins:len"], "TypeError: object of type"),
+    (["train", "--vectorization", "many"], "invalid choice 'many' for argument '--vectorization'"),
+    (["train", "--init-from", "absent.pt"], "No such file or directory: 'absent.pt'"),
+    (["train", "--init-from", "taken"], "taken: expected a saved policy, got a damaged or foreign"),
+    (["train", "--stop-at", "475"], "--stop-at: expected evaluations whose return can be 475, go"),
+    (["train", "--evaluate-every", "1", "--stop-at", "nan"], "--stop-at: expected a number from"),
+    (["train", "--target-kl", "0"], "--target-kl: expected a number positive and finite"),
+    (
+        ["train", "--clip-range-schedule", "cosine"],
+        "invalid choice 'cosine' for argument '--clip-range-schedule'",
+    ),
     (["train", "--num-minibatches", "3"], "--num-minibatches: expected a divisor"),
     (["train", "--checkpoint-every", "0"], "--checkpoint-every: expected an int of at least 1"),
     (["train", "--keep-checkpoints", "0"], "--keep-checkpoints: expected an int of at least 1"),
@@ -130,6 +149,11 @@ def test_bad_input_exits_with_2_and_says_why(
         (["a"], "a: expected a folder without a run, got the folder of one"),
         (["--resume", "a", "--env", "CartPole-v1"], "--env: expected 'tamiyo-rl/PositionOnly"),
         (["--resume", "a", "--seed", "1"], "--seed: expected 0 as the run in a has, got 1"),
+        (["--resume", "a", "--total-steps", "319"], "total_steps: expected at least the 320 steps"),
+        (
+            ["b", "--init-from", "a/policy.pt", "--hidden-dim", "9"],
+            "--init-from: expected a policy",
+        ),
         (["--resume", "a", "--overwrite"], "--resume: expected only the folder of a run"),
         (["b", "--resume", "a"], "--resume: expected only the folder of a run"),
     ],
@@ -173,6 +197,31 @@ def test_a_gru_is_trained_resumed_and_evaluated(server: ForkServer, tmp_path: Pa
     for command in (("train", "--resume", "a"), ("evaluate", "a", "--episodes", "2")):
         finished = server.run(*command, folder=tmp_path)
         assert finished.status == 0, finished.output
+
+
+def test_a_finished_run_trains_further(server: ForkServer, run: RunFolder) -> None:
+    more = ("--resume", "a", "--total-steps", "640")
+    finished = server.run("train", *more, folder=run.path.parent)
+    assert finished.status == 0, finished.output
+    assert "going on at 320 of 640 steps" in finished.output
+    log = read_log(run.log)
+    assert [row["time/total_timesteps"] for row in log] == [*range(32, 641, 32)]
+    assert log[9]["train/learning_rate"] == pytest.approx(1e-3 / 10)
+    assert log[10]["train/learning_rate"] == pytest.approx(1e-3 / 2)
+    assert RunSettings.read(run.config).ppo.total_steps == 640
+    again = server.run("train", "--resume", "a", folder=run.path.parent)
+    assert "going on at 640 of 640 steps" in again.output
+
+
+def test_a_training_begins_with_a_saved_policy(server: ForkServer, run: RunFolder) -> None:
+    begun = ("b", *TINY, "--init-from", "a/policy.pt", "--learning-rate", "1e-30")
+    finished = server.run("train", *begun, folder=run.path.parent)
+    assert finished.status == 0, finished.output
+    first, second = (load_policy(run.path.parent / name / "policy.pt") for name in "ab")
+    other = second.bundle.state_dict()
+    assert all(other[name].equal(value) for name, value in first.bundle.state_dict().items())
+    counts = [policy.normalizer.state_dict()["count"] for policy in (first, second)]
+    assert counts[1] > counts[0] > 0
 
 
 def damage(path: Path, kind: str) -> None:

@@ -1,9 +1,11 @@
 """Failures of a module, of a training and of an extra: a message, and a status of its own."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tamiyo_rl.training.runs.log import read_log
 from tests.cli.fork_server import ForkServer
 from tests.cli.tiny import TASKS, TINY, files
 
@@ -57,3 +59,24 @@ def test_a_missing_tensorboard_is_named_before_anything_is_written(
     assert "--tensorboard: expected it to be installed, got no such package" in finished.output
     assert "pip" not in finished.output
     assert files(work) == {"tasks.py", "tensorboard.py"}
+
+
+def test_a_run_keeps_its_arguments_and_wrappers(server: ForkServer, work: Path) -> None:
+    task = ("--env", "tasks:Short-v0", "--env-kwargs", "last=5", "--wrappers", "tasks:Doubled")
+    finished = server.run("train", "a", *TINY, *task, "--vectorization", "async", folder=work)
+    assert finished.status == 0, finished.output
+    log = read_log(work / "a" / "log.csv")
+    assert log[-1]["rollout/ep_len_mean"] == 5
+    other = ("--env-kwargs", "last=6")
+    refused = server.run("train", "--resume", "a", *other, folder=work)
+    assert (
+        "--env-kwargs: expected {'last': 5} as the run in a has, got {'last': 6}" in refused.output
+    )
+    assert server.run("train", "--resume", "a", folder=work).status == 0
+    played = json.loads(server.run("evaluate", "a", "--json", folder=work).output)
+    assert set(played["lengths"]) == {5}
+    assert {value % 2 for value in played["returns"]} == {0}
+    elsewhere = ("--env", "tasks:Short-v0", "--json")  # with its own arguments, in the wrappers
+    played = json.loads(server.run("evaluate", "a", *elsewhere, folder=work).output)
+    assert set(played["lengths"]) == {3}
+    assert {value % 2 for value in played["returns"]} == {0}

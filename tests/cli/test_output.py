@@ -44,10 +44,21 @@ def test_an_answer_that_cannot_be_written_is_an_error(server: ForkServer, tmp_pa
 
 
 def test_before_an_episode_has_ended_there_is_no_return(server: ForkServer, tmp_path: Path) -> None:
-    assert describe_return(12.34) == "return 12.3"
+    assert describe_return(12.34) == "return 12.3 with sampled actions"
     settings = ("--num-steps", "4", "--total-steps", "32")
     finished = server.run("train", "a", *TINY, *settings, folder=tmp_path)
     assert "16/32 steps, no episode has ended yet, " in finished.output
+    assert "nan" not in finished.output
+
+
+def test_an_evaluation_is_shown_until_the_next(server: ForkServer, tmp_path: Path) -> None:
+    judged = ("--evaluate-every", "3", "--evaluate-episodes", "4")
+    finished = server.run("train", "a", *TINY, *judged, folder=tmp_path)
+    first, *others = [line for line in finished.output.splitlines() if "/320 steps" in line]
+    assert "with the most probable ones" not in first
+    assert all(" with the most probable ones, " in line for line in others[2:])
+    assert "wrote a/best.pt\n" in finished.output
+    assert "and evaluations with the most probable ones\n" in finished.output
     assert "nan" not in finished.output
 
 
@@ -80,7 +91,7 @@ def test_the_version_is_printed(server: ForkServer, tmp_path: Path) -> None:
     assert finished == (0, version("tamiyo-rl") + "\n")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "verify"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "record", "compare", "verify"])
 def test_an_error_points_to_the_help_of_its_command(
     command: str, server: ForkServer, tmp_path: Path
 ) -> None:

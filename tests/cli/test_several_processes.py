@@ -11,6 +11,7 @@ import pytest
 from tamiyo_rl.training import load_policy
 from tamiyo_rl.training.runs.checkpoint import read_checkpoint
 from tamiyo_rl.training.runs.folder import RunFolder
+from tamiyo_rl.training.runs.log import read_log
 from tests.cli.fork_server import ForkServer
 from tests.torchrun import children, start_group
 
@@ -56,6 +57,18 @@ def test_a_group_that_is_stopped_goes_on_as_if_it_never_was(tmp_path: Path) -> N
         assert group.returncode == 0, output
     one, other = (load_policy(run.policy).bundle.state_dict() for run in (whole, stopped))
     assert all(other[name].equal(parameter) for name, parameter in one.items())
+
+
+def test_a_group_evaluates_alike_and_stops_together(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    goal = ("--evaluate-every", "2", "--stop-at", "1", "--target-kl", "1e-9", "--epochs", "3")
+    group = start_group("tamiyo_rl", "train", str(run.path), *SMALL, *LONG, *goal)
+    output, _ = group.communicate(timeout=60)
+    assert group.returncode == 0, output
+    assert "an evaluation reached the return of 1\n" in output
+    assert [row["time/total_timesteps"] for row in read_log(run.log)] == [32, 64]
+    best, last = (load_policy(path).bundle.state_dict() for path in (run.best, run.policy))
+    assert all(last[name].equal(parameter) for name, parameter in best.items())
 
 
 @pytest.fixture(scope="module")

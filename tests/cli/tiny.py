@@ -37,6 +37,11 @@ class Task(gymnasium.Env):
             file.write("closed ")
 
 
+class Doubled(gymnasium.RewardWrapper):
+    def reward(self, reward):
+        return 2 * reward
+
+
 gymnasium.register("Short-v0", Task)
 gymnasium.register("Endless-v0", Task, kwargs={"last": -1})
 """

@@ -41,7 +41,7 @@ def _draw(line: str, ink: str, path: Path) -> None:
     axes.plot([count / 1000 for count in steps], returns, color=line, linewidth=2)
     axes.axhline(SOLVED, color=ink, linestyle=":", linewidth=1)
     axes.annotate(f"solved: {SOLVED}", (0, SOLVED), xytext=(0, 4), textcoords="offset points")
-    axes.set(xlabel="environment steps (thousands)", ylabel="mean return of 100 episodes")
+    axes.set(xlabel="environment steps (thousands)", ylabel="mean return, actions sampled")
     axes.set_ylim(0, 520)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})

@@ -1,4 +1,4 @@
-"""The command `tamiyo-rl`: train, evaluate, export, verify, tour; --version prints its version."""
+"""The command `tamiyo-rl`: train policies, and see what they do; --version prints its version."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from tamiyo_rl.cli.compare import Compare
 from tamiyo_rl.cli.evaluate import Evaluate
 from tamiyo_rl.cli.export import Export
 from tamiyo_rl.cli.numbers import WHOLE_NUMBERS
 from tamiyo_rl.cli.output import Output
+from tamiyo_rl.cli.record import Record
 from tamiyo_rl.cli.tour import Tour
 from tamiyo_rl.cli.train import Train
 from tamiyo_rl.cli.verify import Verify
@@ -27,22 +29,27 @@ from tamiyo_rl.training.runs.settings import RunSettings
 COMMANDS: dict[str, Any] = {
     "train": Train,
     "evaluate": Evaluate,
+    "record": Record,
     "export": Export,
+    "compare": Compare,
     "verify": Verify,
     "tour": Tour,
 }
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Record, tyro.conf.subcommand("record")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Tour, tyro.conf.subcommand("tour")]
 )
+Action = Train | Evaluate | Record | Export | Compare | Verify | Tour
 OPTIONS = {
     field.name: field.name
-    for settings in (Train, RunSettings, PPOConfig, Evaluate, Export, Verify)
+    for settings in (Train, RunSettings, PPOConfig, Evaluate, Record, Export, Compare, Verify)
     for field in fields(settings)
-    if field.name not in {"run", "settings", "ppo"}
+    if field.name not in {"run", "runs", "settings", "ppo"}
 } | {"env_id": "env", "path": "to"}
 
 
@@ -75,7 +82,7 @@ def find_modules_here() -> None:
         sys.path.insert(0, here)
 
 
-def parse(given: Sequence[str]) -> Train | Evaluate | Export | Verify | Tour:
+def parse(given: Sequence[str]) -> Action:
     """Turn the arguments of the command into what it shall do.
 
     Args:
@@ -87,12 +94,13 @@ def parse(given: Sequence[str]) -> Train | Evaluate | Export | Verify | Tour:
         sys.exit()
     if name not in COMMANDS:
         return tyro.cli(Command, prog="tamiyo-rl", description=__doc__, args=given)
-    command: Train | Evaluate | Export | Verify | Tour = _parse_one(name, given[1:])
+    command: Action = _parse_one(name, given[1:])
     if not isinstance(command, Train) or command.resume is None:
         return command
     saved = command.saved(command.resume)
-    _parse_one(name, given[1:], default=saved).require_settings_of(saved)
-    return saved
+    resumed: Train = _parse_one(name, given[1:], default=saved)
+    resumed.require_settings_of(saved)
+    return resumed
 
 
 def _parse_one(name: str, given: Sequence[str], default: Any = tyro.MISSING_NONPROP) -> Any:

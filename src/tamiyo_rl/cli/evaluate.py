@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import numpy as np
-import torch
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from tamiyo_rl.checks import require_positive
 from tamiyo_rl.cli.progress import say
-from tamiyo_rl.training.envs.make import make_envs, reward_threshold
-from tamiyo_rl.training.rollout.evaluation import MAX_STEPS, Watcher, evaluate_policy
-from tamiyo_rl.training.runs.checkpoint import load_checkpoint_policy
-from tamiyo_rl.training.runs.folder import RunFolder
-from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy
-from tamiyo_rl.training.runs.settings import RunSettings
+from tamiyo_rl.training.rollout.evaluation import MAX_STEPS, Watcher
+from tamiyo_rl.training.runs.evaluation import Evaluation, evaluate_run
 
-CURVE = {
-    True: "played with sampled actions, as the learning curve shows them",
-    False: "played with the most probable actions; the learning curve shows sampled ones, which "
+ACTIONS = {
+    True: "played with the most probable actions; the learning curve shows sampled ones, which "
     "--stochastic plays",
+    False: "played with sampled actions, as the learning curve shows them",
 }
 
 
 @dataclass
 class Evaluate:
-    """Play whole episodes with a trained policy, and print their mean return.
+    """Play whole episodes with a trained policy, and print their returns and lengths.
 
     Attributes:
         run: Folder of a run, finished or not, whose newest checkpoint plays; or a saved policy,
@@ -45,7 +37,7 @@ class Evaluate:
         max_steps: How long an episode may take.
         stochastic: Whether to sample the actions, as a training does.
         seed: Of the environments and of sampled actions.
-        json: Whether to print JSON, with the return of each episode.
+        json: Whether to print JSON, with the return and the length of each episode.
     """
 
     run: tyro.conf.Positional[Path]
@@ -58,78 +50,36 @@ class Evaluate:
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def __call__(self, console: Console) -> None:
-        """Print the mean return."""
-        counts = ("episodes", "num_envs", "max_steps")
-        require_positive(**{name: getattr(self, name) for name in counts})
-        played = self._load()
-        torch.manual_seed(self.seed)
-        with closing(make_envs(played.env, min(self.num_envs, self.episodes))) as envs:
-            returns = self._play(played.policy, envs)
-            threshold = reward_threshold(envs)
-        if self.json:
-            say(console, json.dumps(self._record(played, returns, threshold)))
-            return
-        say(
-            console,
-            f"mean return of {self.episodes} episodes: {returns.mean():.1f}, standard deviation "
-            f"{returns.std():.1f}, lowest {returns.min():.0f}{_verdict(threshold, returns.mean())}",
-        )
-        say(console, CURVE[self.stochastic])
-
-    def _load(self) -> _Played:
-        """Load the policy, and find out what it plays."""
-        if self.run.is_file():
-            return _Played(self.run, load_policy(self.run), self.env or self._env_beside())
-        folder = RunFolder(self.run)
-        trained = RunSettings.read(folder.config)
-        path = folder.require_checkpoint()
-        return _Played(path, load_checkpoint_policy(path), self.env or trained.env)
-
-    def _env_beside(self) -> str:
-        """Return the environment of the run in whose folder the policy lies."""
-        folder = RunFolder(self.run.parent)
-        if not folder.config.exists():
-            raise ValueError(
-                f"env: expected the environment that {self.run} plays, got none, and no run beside "
-                "the file. Pass --env."
-            )
-        return RunSettings.read(folder.config).env
-
-    def _play(self, policy: SavedPolicy, envs: Any) -> NDArray[np.float64]:
+        """Print what the episodes gave."""
         with _progress(self.episodes) as watch:
-            return evaluate_policy(
-                policy.bundle,
-                envs,
-                policy.normalizer,
+            played = evaluate_run(
+                self.run,
+                env=self.env,
                 episodes=self.episodes,
+                num_envs=self.num_envs,
                 max_steps=self.max_steps,
                 deterministic=not self.stochastic,
                 seed=self.seed,
                 watch=watch,
             )
+        say(console, json.dumps(self._record(played)) if self.json else _describe(played))
 
-    def _record(
-        self, played: _Played, returns: NDArray[np.float64], threshold: float | None
-    ) -> dict[str, Any]:
+    def _record(self, played: Evaluation) -> dict[str, Any]:
         return {
-            "policy": str(played.path),
+            "policy": str(played.policy),
             "env": played.env,
             "episodes": self.episodes,
             "seed": self.seed,
             "stochastic": self.stochastic,
-            "mean": returns.mean(),
-            "standard_deviation": returns.std(),
-            "lowest": returns.min(),
-            "highest": returns.max(),
-            "solved_at": threshold,
-            "returns": returns.tolist(),
+            "mean": played.returns.mean(),
+            "standard_deviation": played.returns.std(),
+            "lowest": played.returns.min(),
+            "highest": played.returns.max(),
+            "mean_length": played.lengths.mean(),
+            "solved_at": played.solved_at,
+            "returns": played.returns.tolist(),
+            "lengths": played.lengths.tolist(),
         }
-
-
-class _Played(NamedTuple):
-    path: Path
-    policy: SavedPolicy
-    env: str
 
 
 @contextmanager
@@ -147,6 +97,18 @@ def _progress(episodes: int) -> Iterator[Watcher]:
     ) as bar:
         task = bar.add_task("evaluate", total=episodes, steps=0)
         yield lambda ended, steps: bar.update(task, completed=ended, steps=steps)
+
+
+def _describe(played: Evaluation) -> str:
+    returns, lengths = played.returns, played.lengths
+    return (
+        f"mean return of {len(returns)} episodes: {returns.mean():.1f}, standard deviation "
+        f"{returns.std():.1f}, lowest {returns.min():.1f}, highest {returns.max():.1f}"
+        f"{_verdict(played.solved_at, returns.mean())}\n"
+        f"mean length {lengths.mean():.1f} steps, shortest {lengths.min():,}, longest "
+        f"{lengths.max():,}\n"
+        f"{ACTIONS[played.deterministic]}"
+    )
 
 
 def _verdict(threshold: float | None, mean: float) -> str:

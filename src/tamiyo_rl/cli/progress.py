@@ -30,9 +30,13 @@ def show_progress(
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         total = trainer.total_steps
         task = bar.add_task("train", total=total, completed=trainer.steps, figures="")
+        evaluated = ""
 
         def show(report: UpdateReport) -> None:
-            figures = f"{describe_return(report.episode_return)}, {report.fps:,.0f} steps/s"
+            nonlocal evaluated
+            evaluated = describe_evaluation(report.evaluation_return) or evaluated
+            figures = f"{describe_return(report.episode_return)}{evaluated}"
+            figures += f", {report.fps:,.0f} steps/s"
             part = total / LINES
             is_due = report.steps // part > bar.tasks[0].completed // part or report.steps == total
             bar.update(task, completed=report.steps, figures=figures)
@@ -43,7 +47,14 @@ def show_progress(
 
 
 def describe_return(episode_return: float) -> str:
-    """Describe the mean return of the episodes that ended; before the first one it is NaN."""
+    """Describe the mean return of the training's episodes; before the first has ended it is NaN."""
     if math.isnan(episode_return):
         return "no episode has ended yet"
-    return f"return {episode_return:.1f}"
+    return f"return {episode_return:.1f} with sampled actions"
+
+
+def describe_evaluation(mean: float | None) -> str:
+    """Describe the mean return of an evaluation; there may have been none."""
+    if mean is None or math.isnan(mean):
+        return ""
+    return f", {mean:.1f} with the most probable ones"

@@ -26,7 +26,9 @@ class Train:
 
     Attributes:
         run: Folder for the checkpoints, the log and the learning curve.
-        resume: Folder of a run to go on with, by its own settings.
+        resume: Folder of a run to go on with, by its own settings. More --total-steps train a
+            finished run further; rates that had fallen to 0 go on as if the run had been that long
+            from the beginning.
         overwrite: Whether to replace the run that the folder holds.
         settings: Settings of the run.
     """
@@ -54,10 +56,10 @@ class Train:
         return Train(run=folder, resume=folder, settings=settings)
 
     def require_settings_of(self, saved: Train) -> None:
-        """Raise `ValueError` if a setting differs from that of the run that is resumed."""
+        """Raise `ValueError` if a setting but the number of steps differs from the run's own."""
         given = _flat(self.settings)
         for name, value in _flat(saved.settings).items():
-            if given[name] != value:
+            if name != "total_steps" and given[name] != value:
                 raise ValueError(
                     f"{name}: expected {value!r} as the run in {saved.run} has, got "
                     f"{given[name]!r}. Leave it out to go on, or train in another folder."
@@ -105,9 +107,15 @@ def _ending(run: Run) -> str:
     folder = run.folder
     if not run.is_finished:
         return f"stopped: tamiyo-rl train --resume {folder.path} goes on from here"
-    written = [f"wrote {path}" for path in (folder.policy, folder.log, folder.curve)]
+    judged = run.settings.evaluate_every is not None
+    best = [folder.best] if judged else []
+    written = [f"wrote {path}" for path in (folder.policy, *best, folder.log, folder.curve)]
+    if run.has_reached_return:
+        written.insert(0, f"an evaluation reached the return of {run.settings.stop_at:g}")
     curve = (
-        "the curve shows episodes with sampled actions; tamiyo-rl evaluate "
+        "the curve shows episodes with sampled actions, and evaluations with the most probable ones"
+        if judged
+        else "the curve shows episodes with sampled actions; tamiyo-rl evaluate "
         f"{folder.path} plays the most probable ones"
     )
     return "\n".join([*written, curve])

@@ -22,16 +22,22 @@ from tamiyo_rl.training.runs.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from tamiyo_rl.training.runs.comparison import Curve, compare_runs
+from tamiyo_rl.training.runs.evaluation import Evaluation, evaluate_run
 from tamiyo_rl.training.runs.export import export_policy
 from tamiyo_rl.training.runs.log import TensorBoardLog
 from tamiyo_rl.training.runs.policy import SavedPolicy, load_policy, save_policy
+from tamiyo_rl.training.runs.recording import Recording, record_run
 
 __all__ = [
     "ActionMasks",
+    "Curve",
     "EnvironmentStep",
     "EnvironmentStepper",
+    "Evaluation",
     "FeatureNormalizer",
     "PPOConfig",
+    "Recording",
     "RecurrentPPO",
     "RewardScaler",
     "RolloutBatch",
@@ -40,8 +46,10 @@ __all__ = [
     "SpaceAdapter",
     "TensorBoardLog",
     "UpdateReport",
+    "compare_runs",
     "compute_gae",
     "evaluate_policy",
+    "evaluate_run",
     "explained_variance",
     "export_policy",
     "hidden_staleness",
@@ -52,6 +60,7 @@ __all__ = [
     "ppo_loss",
     "process_group",
     "rank",
+    "record_run",
     "save_checkpoint",
     "save_policy",
     "world_size",

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import torch
 
 from tamiyo_rl.checks import require_positive
 from tamiyo_rl.training.checks import require_number, require_seed
+
+Schedule = Literal["linear", "constant"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,14 @@ class PPOConfig:
         epochs: Passes over each rollout.
         gamma: Discount factor.
         gae_lambda: Decay of the multi-step advantage estimates.
-        learning_rate: Adam's, falling linearly to 0.
-        clip_range: Of the probability ratio, falling linearly to 0.
+        learning_rate: Adam's, at the beginning.
+        learning_rate_schedule: Whether the learning rate falls linearly to 0 or stays.
+        clip_range: Of the probability ratio, at the beginning.
+        clip_range_schedule: Whether the clip range falls linearly to 0 or stays.
+        clip_value_loss: Whether a step is not rewarded for moving a value by more than the clip
+            range.
+        target_kl: Divergence at which an update ends early, before the minibatch that exceeds it;
+            None for no limit.
         value_coef: Weight of the value loss.
         entropy_coef: Weight of the entropy bonus.
         max_grad_norm: Largest norm of the gradient.
@@ -70,7 +78,11 @@ class PPOConfig:
     gamma: float = 0.98
     gae_lambda: float = 0.8
     learning_rate: float = 1e-3
+    learning_rate_schedule: Schedule = "linear"
     clip_range: float = 0.2
+    clip_range_schedule: Schedule = "linear"
+    clip_value_loss: bool = False
+    target_kl: float | None = None
     value_coef: float = 0.5
     entropy_coef: float = 0.0
     max_grad_norm: float = 0.5
@@ -102,13 +114,15 @@ class PPOConfig:
             self._require(name, lambda x: 0 < x < math.inf, "positive and finite")
         for name in ("value_coef", "entropy_coef"):
             self._require(name, lambda x: 0 <= x < math.inf, "at least 0 and finite")
-        for name in ("normalize_observations", "normalize_rewards", "autocast"):
+        flags = "normalize_observations", "normalize_rewards", "autocast", "clip_value_loss"
+        for name in flags:
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
-        if self.consistency_tolerance is not None:
-            self._require(
-                "consistency_tolerance", lambda x: 0 < x < math.inf, "positive and finite"
-            )
+        for name in ("consistency_tolerance", "target_kl"):
+            if getattr(self, name) is not None:
+                self._require(name, lambda x: 0 < x < math.inf, "positive and finite")
+        for name in ("learning_rate_schedule", "clip_range_schedule"):
+            self._require_schedule(name)
         require_seed(self.seed)
         self._require_divisor()
 
@@ -118,12 +132,29 @@ class PPOConfig:
         if not is_number or not holds(value):
             raise ValueError(f"{name}: expected a number {expected}, got {value!r}.")
 
+    def _require_schedule(self, name: str) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, str) or value not in get_args(Schedule):
+            raise ValueError(f"{name}: expected one of {[*get_args(Schedule)]}, got {value!r}.")
+
     def _require_divisor(self) -> None:
         if self.num_steps % self.sequence_length:
             raise ValueError(
                 f"sequence_length: expected a divisor of num_steps={self.num_steps}, got "
                 f"{self.sequence_length}."
             )
+
+    def rates(self, remaining: float) -> tuple[float, float]:
+        """Return the learning rate and the clip range.
+
+        Args:
+            remaining: Share of the training that is left.
+        """
+        shares = {"linear": remaining, "constant": 1.0}
+        return (
+            self.learning_rate * shares[self.learning_rate_schedule],
+            self.clip_range * shares[self.clip_range_schedule],
+        )
 
     def precision(self, device: torch.device) -> torch.autocast:
         """Return the context in which the network computes on this device."""

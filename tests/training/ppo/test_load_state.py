@@ -148,3 +148,24 @@ def test_environments_in_other_processes_are_not_reset_for_a_state_that_does_not
         trainer.load_state_dict(state)
     assert trainer.collector.can_go_on
     envs.close()
+
+
+def test_more_steps_than_were_asked_for_go_on_and_fewer_are_named() -> None:
+    state = everything(begun(make_envs(num_envs=4), 3))
+    longer, shorter = (make_trainer(make_envs(num_envs=4), total_steps=n) for n in (6400, 128))
+    longer.load_state_dict(state)
+    assert next(longer.train()).learning_rate == pytest.approx(
+        longer.config.learning_rate * (1 - 192 / 6400)
+    )
+    with pytest.raises(ValueError, match=r"^total_steps: expected at least the 192 steps"):
+        shorter.load_state_dict(state)
+
+
+def test_a_state_without_newer_settings_has_their_defaults() -> None:
+    trainer = begun(make_envs(num_envs=4), 1)
+    state = everything(trainer)
+    del state["config"]["target_kl"], state["config"]["learning_rate_schedule"]
+    trainer.load_state_dict(state)
+    constant = make_trainer(make_envs(num_envs=4), learning_rate_schedule="constant")
+    with pytest.raises(ValueError, match=r"^learning_rate_schedule: expected 'linear' as when it"):
+        constant.load_state_dict(state)

@@ -63,6 +63,7 @@ def test_training_learns_to_balance() -> None:
         {"value_coef": -1.0},
         {"entropy_coef": math.nan},
         {"max_grad_norm": 0.0},
+        {"target_kl": 0.0},
     ],
     ids=str,
 )
@@ -130,8 +131,8 @@ def test_evaluation_leaves_the_policy_as_it_was() -> None:
 def test_a_loss_that_trains_too_little_stops_the_first_update(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(*args: Any) -> PPOLoss:
-        loss = ppo_loss(*args)
+    def broken(*args: Any, **settings: Any) -> PPOLoss:
+        loss = ppo_loss(*args, **settings)
         return loss._replace(policy=loss.policy.detach())
 
     monkeypatch.setattr("tamiyo_rl.training.ppo.updater.ppo_loss", broken)

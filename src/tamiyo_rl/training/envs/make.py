@@ -20,6 +20,7 @@ from tamiyo_rl.policy.spaces import SpaceAdapter
 DEFAULT_TASK = "tamiyo-rl/PositionOnlyCartPole-v1"
 POSITIONS = [0, 2]
 EPISODES = ("state", "steps", "prev_done")  # attributes of CartPoleVectorEnv
+REASONS = gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError, AssertionError
 MODES = {"native": "vector_entry_point", "sync": "sync", "async": "async"}
 
 
@@ -42,7 +43,8 @@ def make_envs(
         vectorization: `"native"` for the environment's own vector implementation, `"sync"` for
             one process, `"async"` for a process each; None for native where there is one, else
             sync.
-        **settings: Handed on to the environment.
+        **settings: Handed on to the environment; `wrappers=[...]` wraps each environment, where
+            it is not native.
 
     Raises:
         TypeError: If `env_id` is not a str.
@@ -89,7 +91,7 @@ def _make(
     mode = None if vectorization is None else MODES[vectorization]
     try:
         return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode=mode, **settings)
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+    except REASONS as error:
         raise ValueError(
             f"env_id: expected an environment that Gymnasium can make, got {env_id!r}\n"
             f"  {type(error).__name__}: {error}\n"

@@ -46,6 +46,9 @@ class UpdateReport:
         clip_range: Of this update.
         fps: Environment steps per second since `train()` was called. Two reports that differ in
             only that are equal.
+        evaluation_return: Mean return of the run's evaluation after this update, with the most
+            probable actions; NaN if it had none, None if the run has none at all.
+        evaluation_length: Mean length of the episodes of that evaluation, in steps.
     """
 
     steps: int
@@ -63,12 +66,18 @@ class UpdateReport:
     learning_rate: float
     clip_range: float
     fps: float = field(compare=False)
+    evaluation_return: float | None = None
+    evaluation_length: float | None = None
 
     def scalars(self) -> dict[str, float]:
         """Return the figures by the names that the field uses for them.
 
         The entropy loss is the negative of the mean entropy.
         """
+        evaluation = {
+            "eval/mean_reward": self.evaluation_return,
+            "eval/mean_ep_length": self.evaluation_length,
+        }
         return {
             "rollout/ep_rew_mean": self.episode_return,
             "rollout/ep_len_mean": self.episode_length,
@@ -85,6 +94,7 @@ class UpdateReport:
             "train/policy_gradient_loss": self.policy_loss,
             "train/value_loss": self.value_loss,
             **{f"train/grad_norm/{part}": norm for part, norm in self.gradient_norms.items()},
+            **{name: figure for name, figure in evaluation.items() if figure is not None},
         }
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from tamiyo_rl.checks import require_bool
 from tamiyo_rl.policy.results import EvalResult
 from tamiyo_rl.training.checks import require_flags, require_floats, require_number
 from tamiyo_rl.training.distributed import mean_over_processes
@@ -34,7 +35,13 @@ class PPOLoss(NamedTuple):
     ratio_error: torch.Tensor
 
 
-def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> PPOLoss:
+def ppo_loss(
+    evaluation: EvalResult,
+    batch: RolloutBatch,
+    clip_range: float,
+    *,
+    clip_value_loss: bool = False,
+) -> PPOLoss:
     """Compute the losses of PPO (Schulman et al. 2017, arXiv:1707.06347, equation 7).
 
     Advantages are normalised over the valid steps of the batch. The divergence is estimated as
@@ -46,6 +53,8 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
         evaluation: What `evaluate_actions` makes of the batch.
         batch: The stored rollout.
         clip_range: How far the ratio may leave 1.
+        clip_value_loss: Whether the value loss is the larger of two errors: that of the value, and
+            that of the value kept within `clip_range` of the rollout's.
 
     Returns:
         A named tuple of scalars: the terms `policy`, `value` and `entropy`; and `approx_kl`,
@@ -81,8 +90,10 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
     """
     _require_same_steps(evaluation, batch)
     require_number("clip_range", clip_range, 0, sys.float_info.max)
+    require_bool(clip_value_loss=clip_value_loss)
     weight = batch.valid.to(batch.advantages.dtype)
     weight = weight / mean_over_processes(weight.sum()).clamp_min(1.0)
+    value_error = _value_error(evaluation, batch, clip_range if clip_value_loss else None)
     advantages = _normalized(batch.advantages, weight)
     log_ratio = evaluation.joint_log_prob - batch.log_prob
     ratio = log_ratio.exp()
@@ -91,12 +102,23 @@ def ppo_loss(evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> 
     distance = (ratio - 1.0).detach()
     return PPOLoss(
         policy=-(surrogate * weight).sum(),
-        value=((evaluation.value - batch.returns).square() * weight).sum(),
+        value=(value_error * weight).sum(),
         entropy=(evaluation.joint_entropy * weight).sum(),
         approx_kl=((distance - log_ratio.detach()) * weight).sum(),
         clip_fraction=((distance.abs() > clip_range) * weight).sum(),
         ratio_error=distance.abs().max(),
     )
+
+
+def _value_error(
+    evaluation: EvalResult, batch: RolloutBatch, clip_range: float | None
+) -> torch.Tensor:
+    """Return the squared error of the values, `[B, T]`, which may only be moved within a range."""
+    error = (evaluation.value - batch.returns).square()
+    if clip_range is None:
+        return error
+    moved = (evaluation.value - batch.value).clamp(-clip_range, clip_range)
+    return torch.maximum(error, (batch.value + moved - batch.returns).square())
 
 
 def _require_same_steps(evaluation: EvalResult, batch: RolloutBatch) -> None:

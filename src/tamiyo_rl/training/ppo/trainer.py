@@ -148,7 +148,8 @@ class RecurrentPPO:
 
         Args:
             state: Of a trainer with the same settings, policy and environments, in as many
-                processes.
+                processes. Only `total_steps` may differ: the rates go on as if it had been so from
+                the beginning, so that those that had fallen to 0 rise again.
 
         Raises:
             ValueError: If it does not fit, naming what. Environments that do not tell their state
@@ -173,7 +174,7 @@ class RecurrentPPO:
     def _load(self, state: Mapping[str, Any]) -> None:
         self._require_same_training(state)
         own = state["processes"][rank()]
-        steps = _require_steps(state["steps"])
+        steps = self._require_steps(state["steps"])
         self.bundle.load_state_dict(state["policy"])
         self._load_updater(state["updater"])
         set_random_state(own["random"])
@@ -195,12 +196,23 @@ class RecurrentPPO:
 
     def _require_same_training(self, state: Mapping[str, Any]) -> None:
         own = asdict(self.config) | {"processes": world_size()}
-        saved = dict(state["config"]) | {"processes": len(state["processes"])}
+        del own["total_steps"]
+        saved = asdict(PPOConfig()) | state["config"] | {"processes": len(state["processes"])}
         for name, value in own.items():
             if saved.get(name) != value:
                 raise ValueError(
                     f"{name}: expected {saved.get(name)!r} as when it was saved, got {value!r}."
                 )
+
+    def _require_steps(self, steps: object) -> int:
+        if type(steps) is not int or steps < 0:
+            raise ValueError(f"steps: expected an int of at least 0, got {steps!r}.")
+        if steps > self.total_steps:
+            raise ValueError(
+                f"total_steps: expected at least the {steps} steps that are trained already, got "
+                f"{self.config.total_steps}."
+            )
+        return steps
 
     def _report(self, result: UpdateResult, fps: float) -> UpdateReport:
         policy, value, entropy, approx_kl, clip_fraction, _ = map(float, result.loss)
@@ -251,9 +263,3 @@ class RecurrentPPO:
                 f"num_minibatches: expected a divisor of the {rows} rows, got "
                 f"{self.config.num_minibatches}."
             )
-
-
-def _require_steps(steps: object) -> int:
-    if type(steps) is not int or steps < 0:
-        raise ValueError(f"steps: expected an int of at least 0, got {steps!r}.")
-    return steps

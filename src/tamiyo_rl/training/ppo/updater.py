@@ -72,19 +72,21 @@ class PPOUpdater:
 
         Args:
             buffer: A finished rollout.
-            remaining: Share of the training that is left; scales learning rate and clip range.
+            remaining: Share of the training that is left, on which the rates depend.
 
         Raises:
             ContractError: If an invariant breaks, saying which.
         """
-        learning_rate, clip_range = (
-            setting * remaining for setting in (self.config.learning_rate, self.config.clip_range)
-        )
+        learning_rate, clip_range = self.config.rates(remaining)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         losses: list[PPOLoss] = []
         for batch in buffer.minibatches(self.config.num_minibatches, epochs=self.config.epochs):
-            losses.append(self._train_minibatch(batch, clip_range, is_first=not losses))
+            loss = self._loss_of(batch, clip_range, is_first=not losses)
+            losses.append(PPOLoss(*(term.detach() for term in loss)))
+            if len(losses) > 1 and self._is_too_far(losses[-1]):
+                break
+            self._descend(loss)
         mean = torch.stack([torch.stack(loss) for loss in losses]).mean(dim=0)
         return UpdateResult(
             PPOLoss(*mean_over_processes(mean)),
@@ -96,11 +98,9 @@ class PPOUpdater:
 
     def loss(self, evaluation: EvalResult, batch: RolloutBatch, clip_range: float) -> PPOLoss:
         """Compute the terms of the loss; a subclass may compute others."""
-        return ppo_loss(evaluation, batch, clip_range)
+        return ppo_loss(evaluation, batch, clip_range, clip_value_loss=self.config.clip_value_loss)
 
-    def _train_minibatch(
-        self, batch: RolloutBatch, clip_range: float, *, is_first: bool
-    ) -> PPOLoss:
+    def _loss_of(self, batch: RolloutBatch, clip_range: float, *, is_first: bool) -> PPOLoss:
         with self.config.precision(self.bundle.device):
             evaluation = self.bundle.evaluate_actions(
                 batch.features,
@@ -113,8 +113,12 @@ class PPOUpdater:
         self._audit_once(loss, batch)
         if is_first:
             self._check_consistency(evaluation, batch)
-        self._descend(loss)
-        return PPOLoss(*(term.detach() for term in loss))
+        return loss
+
+    def _is_too_far(self, loss: PPOLoss) -> bool:
+        """Tell whether the policy has moved further from the rollout's than it may, in a batch."""
+        target = self.config.target_kl
+        return target is not None and float(mean_over_processes(loss.approx_kl)) > target
 
     def _descend(self, loss: PPOLoss) -> None:
         value = self.config.value_coef

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,22 @@ from tamiyo_rl.training.rollout.normalization import FeatureNormalizer
 
 MAX_STEPS = 100_000
 Watcher = Callable[[int, int], None]
+
+
+class EndlessEpisodeError(ValueError):
+    """An episode takes longer than it may."""
+
+
+class Episodes(NamedTuple):
+    """Episodes that were played to their ends.
+
+    Attributes:
+        returns: `[episodes]`.
+        lengths: `[episodes]`, in steps.
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
 
 
 def evaluate_policy(
@@ -71,6 +87,30 @@ def evaluate_policy(
         (25,) True
         ```
     """
+    return play_episodes(
+        bundle,
+        envs,
+        normalizer,
+        episodes=episodes,
+        max_steps=max_steps,
+        deterministic=deterministic,
+        seed=seed,
+        watch=watch,
+    ).returns
+
+
+def play_episodes(
+    bundle: PolicyBundle,
+    envs: VectorEnv[Any, Any, Any],
+    normalizer: FeatureNormalizer,
+    *,
+    episodes: int | None,
+    max_steps: int,
+    deterministic: bool,
+    seed: int,
+    watch: Watcher | None = None,
+) -> Episodes:
+    """Play whole episodes, and return their lengths too; arguments as `evaluate_policy`."""
     require_fit(bundle, envs)
     require_seed(seed)
     require_bool(deterministic=deterministic)
@@ -88,7 +128,7 @@ def evaluate_policy(
                 break
     finally:
         bundle.train(mode=was_training)
-    return tally.returns
+    return tally.played
 
 
 def _steps(
@@ -115,7 +155,7 @@ def _steps(
 
 
 class _Tally:
-    """Returns of episodes: of B environments, environment i plays the episodes i, i + B, ...
+    """Counts episodes: of B environments, environment i plays the episodes i, i + B, ...
 
     Args:
         num_envs: Environments, B.
@@ -123,13 +163,13 @@ class _Tally:
         max_steps: How long one may take.
 
     Attributes:
-        returns: `[episodes]`.
+        played: The episodes.
         ended: How many episodes have ended.
     """
 
     def __init__(self, num_envs: int, episodes: int, max_steps: int) -> None:
         require_positive(episodes=episodes, max_steps=max_steps)
-        self.returns = np.zeros(episodes)
+        self.played = Episodes(np.zeros(episodes), np.zeros(episodes, dtype=np.int64))
         self.ended = 0
         self._max_steps = max_steps
         self._episode = np.arange(num_envs)
@@ -139,7 +179,7 @@ class _Tally:
     @property
     def running(self) -> NDArray[np.bool_]:
         """Which environments have an episode to play, `[B]`."""
-        return self._episode < len(self.returns)
+        return self._episode < len(self.played.returns)
 
     def add(self, step: EnvironmentStep) -> None:
         """Take one step in; a step that only reset its environment counts for nothing."""
@@ -147,7 +187,8 @@ class _Tally:
         self._length += step.valid
         ended = (step.terminated | step.truncated) & self.running
         self._require_end(self.running & ~ended)
-        self.returns[self._episode[ended]] = self._return[ended]
+        self.played.returns[self._episode[ended]] = self._return[ended]
+        self.played.lengths[self._episode[ended]] = self._length[ended]
         self.ended += int(ended.sum())
         self._episode[ended] += len(self._episode)
         self._return[ended] = self._length[ended] = 0
@@ -155,7 +196,7 @@ class _Tally:
     def _require_end(self, running: NDArray[np.bool_]) -> None:
         late = np.flatnonzero(running & (self._length >= self._max_steps))
         if late.size:
-            raise ValueError(
+            raise EndlessEpisodeError(
                 f"max_steps: expected episodes of at most {self._max_steps} steps, got an episode "
                 f"in environment {late[0]} that goes on. Allow more steps, or make environments "
                 "that end by themselves, such as with max_episode_steps."

@@ -11,7 +11,7 @@ from typing import Self
 from matplotlib.figure import Figure
 
 from tamiyo_rl.training.runs.checkpoint import latest_checkpoint
-from tamiyo_rl.training.runs.log import DAMAGED, RETURN, STEPS
+from tamiyo_rl.training.runs.log import DAMAGED, EVALUATED, RETURN, STEPS
 from tamiyo_rl.training.runs.settings import RunSettings
 from tamiyo_rl.training.storage.files import UNFINISHED, as_path, replace_file
 
@@ -28,6 +28,8 @@ class RunFolder:
         log: One line for each update, as CSV.
         curve: The return over the steps, as PNG.
         policy: The trained policy, for `load_policy`.
+        best: The policy whose evaluation was the best, if there were evaluations.
+        video: An episode, if one was recorded.
         tensorboard: Folder of the event files, if they were asked for.
     """
 
@@ -38,6 +40,8 @@ class RunFolder:
         self.log = self.path / "log.csv"
         self.curve = self.path / "learning_curve.png"
         self.policy = self.path / "policy.pt"
+        self.best = self.path / "best.pt"
+        self.video = self.path / "episode.mp4"
         self.tensorboard = self.path / "tensorboard"
 
     @classmethod
@@ -81,7 +85,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Remove what a run left, the config first: a half cleared folder holds no run."""
         damaged = self.log.with_name(self.log.name + DAMAGED)
-        left = [self.config, self.log, damaged, self.curve, self.policy]
+        left = [self.config, self.log, damaged, self.curve, self.policy, self.best, self.video]
         left += [*self.checkpoints.glob("checkpoint-*.pt"), *self.tensorboard.glob("events.*")]
         left += self.path.rglob(f"*{UNFINISHED}")
         for path in left:
@@ -98,15 +102,27 @@ def draw_learning_curve(
         path: The picture, PNG.
         solved_at: Return at which the task counts as solved, drawn as a line; None for none.
     """
-    known = [row for row in log if not math.isnan(row[RETURN])]
+    evaluated = _points(log, EVALUATED)
+    training = "training: actions sampled" if evaluated[0] else "return"
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot([row[STEPS] for row in known], [row[RETURN] for row in known], label="return")
+    axes.plot(*_points(log, RETURN), label=training)
+    if evaluated[0]:
+        axes.plot(*evaluated, marker=".", label="evaluation: most probable actions")
     if solved_at is not None:
         axes.axhline(solved_at, color="tab:gray", linestyle="--", label=f"solved: {solved_at:g}")
-    axes.set(xlabel="environment steps", ylabel="mean return of 100 episodes, actions sampled")
+    axes.set(
+        xlabel="environment steps",
+        ylabel="mean return" if evaluated[0] else "mean return of 100 episodes, actions sampled",
+    )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     picture = io.BytesIO()
     figure.savefig(picture, dpi=150, format="png")
     replace_file(path, picture.getvalue())
+
+
+def _points(log: list[dict[str, float]], name: str) -> tuple[list[float], list[float]]:
+    """Return the steps at which a figure is known, and the figure there."""
+    known = [row for row in log if not math.isnan(row.get(name, math.nan))]
+    return [row[STEPS] for row in known], [row[name] for row in known]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STEPS = "time/total_timesteps"  # names in the log
 RETURN = "rollout/ep_rew_mean"
+EVALUATED = "eval/mean_reward"
 DAMAGED = ".damaged"
 
 
@@ -91,6 +92,16 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, float]]:
         path: The file; there are no figures if there is no file.
     """
     return [row for _, row in _read(as_path("path", path)).lines]
+
+
+def best_evaluation(log: list[dict[str, float]]) -> float:
+    """Return the highest mean return of an evaluation; minus infinity before the first.
+
+    Args:
+        log: What `read_log` returned.
+    """
+    means = [row[EVALUATED] for row in log if not math.isnan(row.get(EVALUATED, math.nan))]
+    return max(means, default=-math.inf)
 
 
 class _Found(NamedTuple):
@@ -170,6 +181,8 @@ class TensorBoardLog(_Log):
     def add(self, report: UpdateReport) -> None:
         """Write the figures of one update, and flush them."""
         for name, value in report.scalars().items():
+            if name.startswith("eval/") and math.isnan(value):
+                continue  # no evaluation after this update
             self._writer.add_scalar(name, value, report.steps)
         self._writer.flush()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ import tyro
 from tamiyo_rl.checks import require_positive
 from tamiyo_rl.policy.network import Critic
 from tamiyo_rl.recurrent.episode_plan import Cell
+from tamiyo_rl.training.checks import require_number
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.envs.make import DEFAULT_TASK
 from tamiyo_rl.training.runs.checkpoint import versions
+from tamiyo_rl.training.runs.keyword_arguments import KeywordArguments
 from tamiyo_rl.training.storage.files import replace_file
 
 FORMAT = 2
@@ -29,6 +32,12 @@ class RunSettings:
 
     Attributes:
         env: Gymnasium id of the environment.
+        env_kwargs: Keyword arguments of the environment, such as is_slippery=False.
+        wrappers: Wrappers around each environment, the innermost first, as module:Wrapper, such as
+            gymnasium.wrappers:TimeAwareObservation.
+        vectorization: How environments are stepped together: by the environment's own vector
+            implementation, in one process, or in a process each; None for the first of them that
+            is possible.
         num_envs: Environments that are stepped together, in all processes.
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
@@ -36,18 +45,29 @@ class RunSettings:
         cell: The kind of memory.
         critic: Whether the value reads the policy's LSTM, or one of its own.
         head_dims: Widths of the layers between an LSTM and each output.
+        init_from: Saved policy with which the training begins, such as policy.pt; of the same
+            sizes. None for a policy of random parameters.
         device: Where the policy is trained.
         threads: Threads of PyTorch; more than one pays for larger networks only.
         checkpoint_every: Updates from one checkpoint to the next.
         keep_checkpoints: How many checkpoints stay.
+        evaluate_every: Updates from one evaluation to the next, each in environments of its own
+            and with the most probable actions; the best policy is kept as best.pt. None for no
+            evaluations.
+        evaluate_episodes: Episodes of an evaluation.
+        stop_at: Mean return of an evaluation at which the training ends; None for none.
         tensorboard: Whether to write the figures for TensorBoard too.
         ppo: Settings of PPO.
 
     Raises:
-        ValueError: If a count is below 1.
+        TypeError: If `init_from` is no str.
+        ValueError: If a count is below 1, or `stop_at` is no finite number or lacks evaluations.
     """
 
     env: str = DEFAULT_TASK
+    env_kwargs: KeywordArguments = field(default_factory=dict)
+    wrappers: tuple[str, ...] = ()
+    vectorization: Literal["native", "sync", "async"] | None = None
     num_envs: int = 8
     hidden_dim: int = 64
     num_lstm_layers: int = 1
@@ -55,10 +75,14 @@ class RunSettings:
     cell: Cell = "lstm"
     critic: Critic = "separate"
     head_dims: tuple[int, ...] = (64,)
+    init_from: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 1
     checkpoint_every: int = 10
     keep_checkpoints: int = 3
+    evaluate_every: int | None = None
+    evaluate_episodes: int = 20
+    stop_at: float | None = None
     tensorboard: Flag = False
     ppo: Annotated[PPOConfig, tyro.conf.arg(name="")] = field(default_factory=PPOConfig)
 
@@ -66,6 +90,35 @@ class RunSettings:
         """Check the counts that nothing else checks before a run begins."""
         counts = ("num_envs", "threads", "checkpoint_every", "keep_checkpoints")
         require_positive(**{name: getattr(self, name) for name in counts})
+        require_positive(evaluate_episodes=self.evaluate_episodes)
+        if self.evaluate_every is not None:
+            require_positive(evaluate_every=self.evaluate_every)
+        self._require_json()
+        if not isinstance(self.init_from, str | None):
+            raise TypeError(f"init_from: expected a str or None, got {self.init_from!r}.")
+        if self.stop_at is not None:
+            self._require_stop()
+
+    def _require_json(self) -> None:
+        """Refuse keyword arguments that the file of the settings cannot keep."""
+        try:
+            kept = json.loads(json.dumps(self.env_kwargs))
+        except (TypeError, ValueError):
+            kept = None
+        if kept != self.env_kwargs or not isinstance(kept, dict):
+            raise ValueError(
+                "env_kwargs: expected a dict of numbers, texts, True, False, None, and lists and "
+                f"dicts of them, got {self.env_kwargs!r}."
+            )
+
+    def _require_stop(self) -> None:
+        """Refuse a return at which nothing can stop."""
+        require_number("stop_at", self.stop_at, -sys.float_info.max, sys.float_info.max)
+        if self.evaluate_every is None:
+            raise ValueError(
+                f"stop_at: expected evaluations whose return can be {self.stop_at:g}, got none. "
+                "Pass --evaluate-every too."
+            )
 
     def write(self, config: Path) -> None:
         """Write the settings with the date and the versions.
@@ -95,7 +148,8 @@ class RunSettings:
         try:
             _require_types(settings, json.loads(json.dumps(asdict(cls()))))
             typed = {"head_dims": tuple(settings["head_dims"]), "ppo": PPOConfig(**settings["ppo"])}
-            return cls(**{**settings, **typed})
+            wrappers = tuple(settings.get("wrappers", ()))
+            return cls(**{**settings, **typed, "wrappers": wrappers})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
                 f"{config}: expected the settings of a run, got {type(error).__name__}: {error}"
@@ -123,8 +177,9 @@ def _read(config: Path) -> Any:
 
 
 def _require_types(settings: object, like: Mapping[str, Any]) -> None:
-    if not isinstance(settings, Mapping) or settings.keys() != like.keys():
+    """Compare with the defaults, which stand for settings that are newer than the file."""
+    if not isinstance(settings, Mapping) or settings.keys() - like.keys():
         raise ValueError(f"expected {sorted(like)}, got {settings!r}")
     for name, value in settings.items():
-        if type(value) is not type(like[name]):
+        if like[name] is not None and type(value) is not type(like[name]):
             raise TypeError(f"{name}: expected {type(like[name]).__name__}, got {value!r}")
