@@ -1,4 +1,4 @@
-"""`train()` of sb3-contrib's `RecurrentPPO` and of ours, on the same rollouts."""
+"""`train()` and `learn()` of sb3-contrib's `RecurrentPPO` and of ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.speed.timing import show_times
 from tamiyo_rl.integrations.sb3_contrib import RecurrentPPO
 
 UPDATES = 8
-METHODS = {"RecurrentPPO of tamiyo-rl": RecurrentPPO, "of sb3-contrib": TheirRecurrentPPO}
+METHODS = {"tamiyo-rl": RecurrentPPO, "sb3-contrib": TheirRecurrentPPO}
 # Those of `CartPoleNoVel-v1` in RL Baselines3 Zoo, `hyperparams/ppo_lstm.yml`.
 TUNED: Mapping[str, Any] = {
     "n_steps": 32,
@@ -36,46 +36,63 @@ TUNED: Mapping[str, Any] = {
         "net_arch": {"pi": [64], "vf": [64]},
     },
 }
-SETTINGS: Mapping[str, tuple[int, Mapping[str, Any]]] = {"default": (8, {}), "tuned": (8, TUNED)}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {"default": {}, "tuned": TUNED}
+NUM_ENVS = 8
 
 
-class KeepRollout(BaseCallback):
-    """Lets a rollout be collected to its end."""
+class TimedTraining(BaseCallback):
+    """Adds up the time from the end of each rollout to the beginning of the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self.rates: list[float] = []
+        self._ended: float | None = None
+
+    def _on_rollout_start(self) -> None:
+        self._stop()
+
+    def _on_training_end(self) -> None:
+        self._stop()
 
     def _on_step(self) -> bool:
         return True
+
+    def _on_rollout_end(self) -> None:
+        self.rates.append(float(np.mean(self.model.rollout_buffer.episode_starts)))  # type: ignore[attr-defined]  # it has one
+        self._ended = time.perf_counter()
+
+    def _stop(self) -> None:
+        if self._ended is not None:
+            self.seconds += time.perf_counter() - self._ended
 
 
 def run(rounds: int, console: Console) -> dict[str, Any]:
     """Time the first updates of a training with each settings."""
     cases = []
-    for name, (num_envs, settings) in SETTINGS.items():
-        times: dict[str, list[float]] = {method: [] for method in METHODS}
+    for name, settings in SETTINGS.items():
+        times: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
         rates = []
         for seed in range(rounds):
             for method, kind in METHODS.items():
-                env = make_vec_env(CARTPOLE, num_envs, seed=seed)
+                env = make_vec_env(CARTPOLE, NUM_ENVS, seed=seed)
                 model = kind("MlpLstmPolicy", env, seed=seed, device="cpu", **settings)
-                seconds, rate = time_updates(model)
-                times[method].append(seconds)
+                train, learn, rate = time_updates(model)
+                times[method].append((train, learn))
                 rates.append(rate)
-        median = {method: statistics.median(values) for method, values in times.items()}
-        cases.append({"settings": name, "reset rate": statistics.mean(rates), "seconds": median})
-        show_times(console, f"{name} settings, {cases[-1]['reset rate']:.1%} resets", median)
+        for part, label in enumerate(("train()", "learn()")):
+            seconds = {m: statistics.median(t[part] for t in times[m]) for m in METHODS}
+            title = f"{name}, {label}"
+            cases.append(
+                {"settings": title, "reset rate": statistics.mean(rates), "seconds": seconds}
+            )
+            show_times(console, f"{title}, {statistics.mean(rates):.1%} resets", seconds)
     return {"cases": cases}
 
 
-def time_updates(model: Any) -> tuple[float, float]:
-    """Return the seconds of `train()` in the first updates, and the share of episode starts."""
-    model._setup_learn(UPDATES * model.n_steps * model.n_envs)
-    callback = KeepRollout()
-    callback.init_callback(model)
-    seconds = 0.0
-    rates = []
-    for _ in range(UPDATES):
-        model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
-        rates.append(float(np.mean(model.rollout_buffer.episode_starts)))
-        begin = time.perf_counter()
-        model.train()
-        seconds += time.perf_counter() - begin
-    return seconds, statistics.mean(rates)
+def time_updates(model: Any) -> tuple[float, float, float]:
+    """Return the seconds of `train()` and of all of `learn()`, and the share of episode starts."""
+    timed = TimedTraining()
+    begin = time.perf_counter()
+    model.learn(UPDATES * model.n_steps * model.n_envs, callback=timed)
+    return timed.seconds, time.perf_counter() - begin, statistics.mean(timed.rates)

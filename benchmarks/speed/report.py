@@ -38,8 +38,8 @@ MEANING = {
     "16 rows of 128 steps. *raw nn.GRU* ignores resets. PyTorch's GRU for the CPU spends as much "
     "on a step as on about sixteen rows, so that fewer steps with more lanes take less time than "
     "the rows as they are.",
-    "inside_sb3": "`train()` of sb3-contrib's `RecurrentPPO`, and of ours from "
-    "`tamiyo_rl.integrations.sb3_contrib`, in the first eight updates of a training on CartPole "
+    "inside_sb3": "`train()` and the whole of `learn()` of sb3-contrib's `RecurrentPPO`, and of "
+    "ours from `tamiyo_rl.integrations.sb3_contrib`, in the first eight updates of a training on CartPole "
     "without velocities in eight environments: with the default settings, and with those that RL "
     "Baselines3 Zoo tuned for `CartPoleNoVel-v1`.",
     "inside_torchrl": "The same update by TorchRL's `ClipPPOLoss`, with `LSTMModule` from "

@@ -217,6 +217,14 @@ def test_a_policy_with_sequences_of_its_own_is_refused() -> None:
         RecurrentPPO(OwnSequences, "CartPole-v1")
 
 
+@pytest.mark.parametrize("option", [{"bidirectional": True}, {"proj_size": 4}])
+def test_an_lstm_that_is_not_supported_is_refused(option: dict[str, Any]) -> None:
+    (name,) = option
+    policy = {"lstm_kwargs": option}
+    with pytest.raises(ValueError, match=f"{name}: expected"):
+        RecurrentPPO("MlpLstmPolicy", "CartPole-v1", policy_kwargs=policy, device="cpu")
+
+
 def test_another_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ours, "TESTED", "2.1.")
     with pytest.raises(ImportError, match=r"sb3_contrib: expected version 2\.1\.x, .*, got 2\.9"):

@@ -1,4 +1,4 @@
-"""`LSTMModule` of TorchRL and ours: the same outputs, states and gradients."""
+"""The recurrent modules of TorchRL and ours: the same outputs, states and gradients."""
 
 from typing import Any
 
@@ -10,16 +10,22 @@ from tensordict.nn import (  # type: ignore[import-untyped]  # it ships no types
     TensorDictSequential,
 )
 from torchrl.envs import GymEnv, InitTracker, TransformedEnv
+from torchrl.modules import GRUModule as TheirGRUModule
 from torchrl.modules import LSTMModule as TheirLSTMModule
 from torchrl.modules import set_recurrent_mode
 
 from tamiyo_rl.integrations import torchrl as ours
-from tamiyo_rl.integrations.torchrl import LSTMModule
+from tamiyo_rl.integrations.torchrl import GRUModule, LSTMModule
 
 pytestmark = pytest.mark.field
 
 ROWS, STEPS, FEATURES, HIDDEN = 5, 12, 4, 8
 KEYS = {"in_key": "observation", "out_key": "features"}
+KINDS: dict[str, tuple[Any, Any]] = {
+    "lstm": (LSTMModule, TheirLSTMModule),
+    "gru": (GRUModule, TheirGRUModule),
+}
+CELL = pytest.mark.parametrize("cell", KINDS)
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "layers": {"num_layers": 2},
@@ -27,12 +33,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_modules(dtype: torch.dtype = torch.float64, **options: Any) -> tuple[Any, Any]:
+def make_modules(cell: str, **options: Any) -> tuple[Any, Any]:
     """Make ours and theirs, which begin with the same parameters."""
     modules = []
-    for kind in (LSTMModule, TheirLSTMModule):
+    for kind in KINDS[cell]:
         torch.manual_seed(0)
-        modules.append(kind(FEATURES, HIDDEN, **KEYS, **options).to(dtype))
+        modules.append(kind(FEATURES, HIDDEN, **KEYS, **options).to(torch.float64))
     return modules[0], modules[1]
 
 
@@ -48,21 +54,22 @@ def make_rows(layers: int, dtype: torch.dtype = torch.float64, rate: float = 0.2
             "is_init": starts,
             "recurrent_state_h": h,
             "recurrent_state_c": c,
+            "recurrent_state": h,
         },
         [ROWS, STEPS],
     )
 
 
+@CELL
 @pytest.mark.parametrize("name", OPTIONS)
-def test_rows_give_what_the_original_gives(name: str) -> None:
-    own, their = make_modules(**OPTIONS[name])
+def test_rows_give_what_the_original_gives(name: str, cell: str) -> None:
+    own, their = make_modules(cell, **OPTIONS[name])
     rows = make_rows(OPTIONS[name].get("num_layers", 1))
     with set_recurrent_mode(True):
         got, expected = own(rows.clone()), their(rows.clone())
     torch.testing.assert_close(got["features"], expected["features"], atol=1e-12, rtol=0)
-    for part in ("recurrent_state_h", "recurrent_state_c"):
-        last = got["next", part][:, -1]
-        torch.testing.assert_close(last, expected["next", part][:, -1], atol=1e-12, rtol=0)
+    for key in own.out_keys[1:]:
+        torch.testing.assert_close(got[key][:, -1], expected[key][:, -1], atol=1e-12, rtol=0)
     for result in (got, expected):
         result["features"].square().sum().backward()
     for one, other in zip(own.parameters(), their.parameters(), strict=True):
@@ -71,7 +78,7 @@ def test_rows_give_what_the_original_gives(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(STEPS,), (1, ROWS, STEPS)])
 def test_any_number_of_batch_dimensions_goes(shape: tuple[int, ...]) -> None:
-    own, _ = make_modules()
+    own, _ = make_modules("lstm")
     rows = make_rows(1)
     with set_recurrent_mode(True):
         expected = own(rows.clone())["features"]
@@ -82,9 +89,10 @@ def test_any_number_of_batch_dimensions_goes(shape: tuple[int, ...]) -> None:
     )
 
 
-def test_a_rollout_of_an_environment_is_the_original_one() -> None:
+@CELL
+def test_a_rollout_of_an_environment_is_the_original_one(cell: str) -> None:
     returned = []
-    for kind in (LSTMModule, TheirLSTMModule):
+    for kind in KINDS[cell]:
         torch.manual_seed(0)
         lstm = kind(4, HIDDEN, **KEYS)
         head = TensorDictModule(torch.nn.Linear(HIDDEN, 2), ["features"], ["logits"])

@@ -44,7 +44,8 @@ class RecurrentPPO(TheirRecurrentPPO):
 
     Raises:
         ImportError: If sb3-contrib is of a version with which this was not tested.
-        ValueError: If the policy has a way of its own to run its LSTM over sequences.
+        ValueError: If the policy has a way of its own to run its LSTM over sequences, or one that
+            is bidirectional or has a projection.
 
     Examples:
         ```python
@@ -73,6 +74,8 @@ class RecurrentPPO(TheirRecurrentPPO):
                 f"{type(self.policy).__name__} with a _process_sequence of its own. Use "
                 "sb3_contrib.RecurrentPPO for it."
             )
+        for lstm in filter(None, (self.policy.lstm_actor, self.policy.lstm_critic)):
+            _core_of(lstm)  # refuses what it cannot run, before training begins
         vars(self.policy)["_process_sequence"] = _process_sequence
         is_dict = isinstance(self.observation_space, spaces.Dict)
         theirs: Any = self.rollout_buffer
