@@ -27,7 +27,7 @@ TEXT = """\
 
 Which part of a recurrent PPO decides how many environment steps it needs? Each row below changes
 one thing of the same base, and trains on three tasks until each is solved, with five seeds; the
-base, the defaults and sb3-contrib with ten.
+base, the defaults and sb3-contrib with ten, and on Acrobot the last two with thirty.
 
 {answer}
 

@@ -39,9 +39,9 @@ MEANING = {
     "on a step as on about sixteen rows, so that fewer steps with more lanes take less time than "
     "the rows as they are.",
     "inside_sb3": "`train()` and the whole of `learn()` of sb3-contrib's `RecurrentPPO`, and of "
-    "ours from `tamiyo_rl.integrations.sb3_contrib`, in the first eight updates of a training on CartPole "
-    "without velocities in eight environments: with the default settings, and with those that RL "
-    "Baselines3 Zoo tuned for `CartPoleNoVel-v1`.",
+    "ours from `tamiyo_rl.integrations.sb3_contrib`, in the first eight updates of a training on "
+    "CartPole without velocities in eight environments: with the default settings, and with those "
+    "that RL Baselines3 Zoo tuned for `CartPoleNoVel-v1`.",
     "inside_torchrl": "The same update by TorchRL's `ClipPPOLoss`, with `LSTMModule` from "
     "`tamiyo_rl.integrations.torchrl` and with TorchRL's own, by each of its backends for the CPU.",
     "rollout": "Collecting 128 steps of 16 environments that cost almost nothing. *tamiyo-rl* and "

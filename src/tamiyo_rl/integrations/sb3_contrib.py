@@ -74,7 +74,8 @@ class RecurrentPPO(TheirRecurrentPPO):
                 f"{type(self.policy).__name__} with a _process_sequence of its own. Use "
                 "sb3_contrib.RecurrentPPO for it."
             )
-        for lstm in filter(None, (self.policy.lstm_actor, self.policy.lstm_critic)):
+        policy: Any = self.policy
+        for lstm in filter(None, (policy.lstm_actor, policy.lstm_critic)):
             _core_of(lstm)  # refuses what it cannot run, before training begins
         vars(self.policy)["_process_sequence"] = _process_sequence
         is_dict = isinstance(self.observation_space, spaces.Dict)
