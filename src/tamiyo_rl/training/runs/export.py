@@ -60,8 +60,8 @@ def export_policy(path: str | os.PathLike[str], saved: SavedPolicy, *, masks: bo
         bundle = LSTMPolicyBundle(feature_dim=2, action_dims=3)
         export_policy("policy.pt2", SavedPolicy(bundle, FeatureNormalizer(2)))
 
-        step = torch.export.load("policy.pt2").module()
         with torch.device("cpu"):
+            step = torch.export.load("policy.pt2").module()
             state = torch.zeros(1, 3, 128)
             outputs = step(
                 features=torch.zeros(3, 2),
