@@ -77,10 +77,11 @@ class RecurrentPPO(TheirRecurrentPPO):
         policy: Any = self.policy
         for lstm in filter(None, (policy.lstm_actor, policy.lstm_critic)):
             _core_of(lstm)  # refuses what it cannot run, before training begins
-        vars(self.policy)["_process_sequence"] = _process_sequence
+        policy._process_sequence = _process_sequence
         is_dict = isinstance(self.observation_space, spaces.Dict)
-        theirs: Any = self.rollout_buffer
-        self.rollout_buffer = (DictBuffer if is_dict else Buffer)(
+        algorithm: Any = self
+        theirs = algorithm.rollout_buffer
+        algorithm.rollout_buffer = (DictBuffer if is_dict else Buffer)(
             theirs.buffer_size,
             theirs.observation_space,
             theirs.action_space,
