@@ -44,7 +44,7 @@ site-test: docs ## Click through the site in a real browser, and run what its bu
 	$(BIN)/python -m pytest -m browser --site site tests/site
 
 field-test: $(FIELD)/installed ## Train with other libraries under the tools, and write the record and the page
-	$(FIELD)/bin/python -m pytest --plug-in --devices cpu docs/plug-in
+	$(FIELD)/bin/python -m pytest --plug-in --devices cpu docs/plug-in src/tamiyo_rl/integrations
 	$(FIELD)/bin/python -m pytest -m field tests/field
 	$(FIELD)/bin/python -m tests.field
 

@@ -7,13 +7,15 @@ from sybil import Document
 from tests.doctests.examples import LANGUAGES, Block, Docstrings, ExampleParser
 
 PATTERNS = ("README.md", "docs/**/*.md", "src/**/*.py")
-PLUG_IN = Path("docs/plug-in")  # pages about other libraries, which make field-test installs
+# Pages and modules about other libraries, which make field-test installs.
+PLUG_IN = Path("docs/plug-in"), Path("src/tamiyo_rl/integrations")
 
 
 def find_documents(root: Path, *, plug_in: bool = False) -> list[Path]:
-    """Find the files of the documentation, or the pages about other libraries."""
+    """Find the files of the documentation, or those about other libraries."""
     paths = sorted(path for pattern in PATTERNS for path in root.glob(pattern))
-    return [path for path in paths if (root / PLUG_IN in path.parents) is plug_in]
+    folders = {root / folder for folder in PLUG_IN}
+    return [path for path in paths if bool(folders.intersection(path.parents)) is plug_in]
 
 
 def read_blocks(path: Path) -> list[Block]:

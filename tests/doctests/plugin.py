@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--plug-in",
         action="store_true",
-        help="run the pages about other libraries, and record what passed",
+        help="run the pages and modules about other libraries, and record what passed",
     )
 
 
