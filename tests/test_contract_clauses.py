@@ -14,7 +14,9 @@ import torch
 
 from tamiyo_rl import HiddenState, LSTMPolicyBundle, checks
 from tamiyo_rl.contract import guard
-from tamiyo_rl.policy import ActionHeads, inputs
+from tamiyo_rl.policy import inputs
+from tamiyo_rl.policy.categorical import CategoricalHeads
+from tamiyo_rl.policy.gaussian import GaussianHeads
 from tamiyo_rl.recurrent import episode_plan
 from tamiyo_rl.recurrent.episodic_rnn import EpisodicRNN
 from tamiyo_rl.training import RolloutBuffer
@@ -109,9 +111,9 @@ def mode_unchecked(patch: pytest.MonkeyPatch) -> None:
 
 
 def masks_ignored(patch: pytest.MonkeyPatch) -> None:
-    masked_logits = ActionHeads.masked_logits
+    masked_logits = CategoricalHeads.masked_logits
     patch.setattr(
-        ActionHeads, "masked_logits", lambda self, logits, _: masked_logits(self, logits, None)
+        CategoricalHeads, "masked_logits", lambda self, logits, _: masked_logits(self, logits, None)
     )
 
 
@@ -136,14 +138,18 @@ def nothing_loaded(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LSTMPolicyBundle, "load_state_dict", lambda *_: None)
 
 
-def unseeded_sampling(patch: pytest.MonkeyPatch) -> None:
-    sample = ActionHeads.sample
+def unseeded_sampling(heads: type[CategoricalHeads | GaussianHeads]) -> Patch:
+    sample: Any = heads.sample
 
-    def unseeded(self: ActionHeads, log_probs: torch.Tensor) -> torch.Tensor:
+    def unseeded(*args: Any) -> Any:
         torch.seed()
-        return sample(self, log_probs)
+        return sample(*args)
 
-    patch.setattr(ActionHeads, "sample", unseeded)
+    return lambda patch: patch.setattr(heads, "sample", unseeded)
+
+
+def deviations_unchecked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(GaussianHeads, "require_deviations", lambda *_: None)
 
 
 def states_keep_the_dtype_they_come_in(patch: pytest.MonkeyPatch) -> None:
@@ -166,13 +172,15 @@ ENFORCEMENT: list[tuple[str, str, Patch]] = [
     ("C6", "RolloutBuffer._gather", buffer_under_inference_mode),
     ("C7", "EpisodePlan.__init__", resets_ignored),
     ("C8", "_require_grad_mode", mode_unchecked),
-    ("C9", "ActionHeads.masked_logits", masks_ignored),
+    ("C9", "CategoricalHeads.masked_logits", masks_ignored),
     ("C9", "InputChecks.masks", masks_unchecked),
     ("C10", "require_shape", shapes_unchecked),
     ("C10", "InputChecks._require", values_unchecked),
+    ("C10", "GaussianHeads.require_deviations", deviations_unchecked),
     ("C11", "LSTMPolicyBundle.load_state_dict", nothing_loaded),
     ("C11", "EpisodicRNN._load_from_state_dict", plain_state_dict),
-    ("C12", "ActionHeads.sample", unseeded_sampling),
+    ("C12", "CategoricalHeads.sample", unseeded_sampling(CategoricalHeads)),
+    ("C12", "GaussianHeads.sample", unseeded_sampling(GaussianHeads)),
     ("C13", "LSTMPolicyBundle._run", states_keep_the_dtype_they_come_in),
 ]
 

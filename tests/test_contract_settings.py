@@ -9,7 +9,13 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from tamiyo_rl import ContractError, EvalResult, InferenceTensorWarning, LSTMPolicyBundle
+from tamiyo_rl import (
+    ContractError,
+    EvalResult,
+    Gaussian,
+    InferenceTensorWarning,
+    LSTMPolicyBundle,
+)
 from tamiyo_rl.policy.network import Critic
 from tamiyo_rl.policy.results import ActionResult
 from tamiyo_rl.recurrent.episode_plan import Cell
@@ -17,7 +23,7 @@ from tamiyo_rl.training import RolloutBatch, RolloutBuffer
 
 pytestmark = pytest.mark.clause("C13")
 
-HEADS = {"op": 3, "slot": 5}
+HEADS: dict[str, int | Gaussian] = {"op": 3, "torque": Gaussian(2), "slot": 5}
 STARTS = torch.zeros(3, 8, dtype=torch.bool)
 STARTS[:, 0] = STARTS[0, 3] = STARTS[0, 4] = STARTS[1, 6] = True
 # Rounding of the dtype in which the network computes, over the steps of a sequence.
@@ -87,7 +93,8 @@ def group_of_one() -> Iterator[None]:
 
 def sequences() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     torch.manual_seed(1)
-    return torch.randn(3, 8, 4), {n: torch.zeros(3, 8, dtype=torch.long) for n in HEADS}
+    indices = torch.zeros(3, 8, dtype=torch.long)
+    return torch.randn(3, 8, 4), {"op": indices, "torque": torch.randn(3, 8, 2), "slot": indices}
 
 
 def collect(policy: Setting) -> tuple[RolloutBatch, list[ActionResult]]:
@@ -190,7 +197,7 @@ def test_training_sees_what_the_rollout_saw(setting: str, learned: bool) -> None
     )
     tolerance = policy.tolerance
     torch.testing.assert_close(
-        result.joint_log_prob.to(batch.log_prob), batch.log_prob, rtol=0, atol=tolerance
+        result.joint_log_prob.to(batch.log_prob), batch.log_prob, rtol=tolerance, atol=tolerance
     )
     torch.testing.assert_close(result.value.to(batch.value), batch.value, rtol=0, atol=tolerance)
     assert {part.dtype for part in result.hidden.parts} == {policy.bundle.dtype}
@@ -212,7 +219,8 @@ def test_nothing_recorded_is_an_error(setting: str) -> None:
 def test_a_masked_action_has_probability_zero(setting: str) -> None:
     policy = Setting(setting, learned=False)
     features, _ = sequences()
-    masks = {name: torch.ones(3, 8, size, dtype=torch.bool) for name, size in HEADS.items()}
+    sizes = {"op": 3, "slot": 5}
+    masks = {name: torch.ones(3, 8, size, dtype=torch.bool) for name, size in sizes.items()}
     masks["op"][..., 1] = False
     with policy.context():
         logits = policy.bundle.forward(features, masks).logits["op"]

@@ -10,6 +10,7 @@ from gymnasium.vector.utils import batch_space
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tamiyo_rl import Gaussian
 from tamiyo_rl.policy.spaces import SpaceAdapter
 from tests.strategies import each_change, junk, result_or_our_error, stable, tampered_anywhere
 
@@ -154,7 +155,15 @@ def test_any_device_is_taken_or_named(device: Any) -> None:
     result_or_our_error(lambda: adapter.features(np.zeros((3, 2)), device), ["device"])
 
 
-@given(space=nested(discrete()), data=st.data(), rows=st.integers(1, 3))
+def chosen_by(dims: int | Gaussian, rows: int) -> st.SearchStrategy[torch.Tensor]:
+    if isinstance(dims, Gaussian):
+        numbers = st.lists(st.floats(-1e3, 1e3), min_size=dims.size, max_size=dims.size)
+        return st.lists(numbers, min_size=rows, max_size=rows).map(torch.tensor)
+    indices = st.lists(st.integers(0, dims - 1), min_size=rows, max_size=rows)
+    return indices.map(torch.tensor)
+
+
+@given(space=nested(discrete() | boxes()), data=st.data(), rows=st.integers(1, 3))
 @stable(100)
 def test_any_action_is_valid_in_its_space_or_named(
     space: Space, data: st.DataObject, rows: int
@@ -162,11 +171,7 @@ def test_any_action_is_valid_in_its_space_or_named(
     adapter = result_or_our_error(lambda: SpaceAdapter(BOX, space), ["action_space"])
     if adapter is None:
         return
-    drawn = {
-        name: data.draw(st.lists(st.integers(0, n - 1), min_size=rows, max_size=rows))
-        for name, n in adapter.action_dims.items()
-    }
-    good = {name: torch.tensor(indices) for name, indices in drawn.items()}
+    good = {name: data.draw(chosen_by(dims, rows)) for name, dims in adapter.action_dims.items()}
     assert batch_space(space, rows).contains(adapter.actions(good))
 
     check_actions(adapter, data.draw(tampered_anywhere(good)))

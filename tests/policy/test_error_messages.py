@@ -1,15 +1,15 @@
 """The errors of the policy: each says what was expected, what came, and what to do."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 from torch import nn
 
-from tamiyo_rl import EpisodePlan, LSTMPolicyBundle
+from tamiyo_rl import EpisodePlan, Gaussian, LSTMPolicyBundle
 from tamiyo_rl.policy import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.spaces import SpaceAdapter
 
@@ -86,13 +86,39 @@ SETTINGS: Cases = [
     ),
 ]
 
+
+def unbounded_by(high: float) -> Box:
+    """Make a space with a bound that Gymnasium itself would refuse."""
+    space = Box(-1, 1, (1,))
+    space.high = np.array([high], np.float32)
+    return space
+
+
 SPACES: Cases = [
     (
-        (BOX, BOX),
+        (BOX, MultiBinary(3)),
         (
-            "action_space: expected Discrete, MultiDiscrete, or Dict of them (discrete actions "
-            "only), got Box(-1.0, 1.0, (3,), float32)."
+            "action_space: expected Box, Discrete, MultiDiscrete, or Dict and Tuple of them, got "
+            "MultiBinary(3)."
         ),
+    ),
+    (
+        (BOX, Box(0, 9, (2,), dtype=np.int64)),
+        (
+            "action_space: expected a Box of floating point, got Box(0, 9, (2,), int64). Whole "
+            "numbers are a MultiDiscrete."
+        ),
+    ),
+    (
+        (BOX, Dict(turn=unbounded_by(np.nan))),
+        (
+            "action_space['turn']: expected bounds with numbers between them, got low=[-1.0] and "
+            "high=[nan]."
+        ),
+    ),
+    (
+        (BOX, unbounded_by(-2.0)),
+        "action_space: expected bounds with numbers between them, got low=[-1.0] and high=[-2.0].",
     ),
     (
         (Dict(image=BOX, caption=Text(8, charset="ab")), Discrete(2)),
@@ -102,10 +128,10 @@ SPACES: Cases = [
         ),
     ),
     (
-        (BOX, Dict(move=Discrete(2), speed=BOX)),
+        (BOX, Dict(move=Discrete(2), speed=Text(2, charset="ab"))),
         (
-            "action_space['speed']: expected Discrete, MultiDiscrete, or Dict of them (discrete "
-            "actions only), got Box(-1.0, 1.0, (3,), float32)."
+            "action_space['speed']: expected Box, Discrete, MultiDiscrete, or Dict and Tuple of "
+            "them, got Text(1, 2, charset=ab)."
         ),
     ),
     (
@@ -294,6 +320,46 @@ OBSERVED_WRONGLY: Cases = [
     ),
 ]
 
+NUMBERS = torch.zeros(2, 5, 2)
+NUMBERS_WRONGLY: Cases = [
+    (
+        NUMBERS[..., 0],
+        'actions["torque"]: expected shape [batch=2, time=5, numbers=2], got [2, 5].',
+    ),
+    (
+        NUMBERS.long(),
+        'actions["torque"]: expected floating point, got torch.int64. Use .float().',
+    ),
+    (
+        NUMBERS / 0,
+        'actions["torque"]: expected finite numbers, got nan at index [0, 0, 0].',
+    ),
+]
+NO_MASK = (
+    "masks: expected None, since a mask is for categorical heads and each head here is a Gaussian, "
+    "got dict of 1."
+)
+EXPLODED = (
+    "log_std: expected standard deviations that torch.float32 can hold, got exp(-100) in number 1 "
+    'of the head "torque". Lower the learning rate or the weight of the entropy.'
+)
+MOVED_WRONGLY: Cases = [
+    (torch.zeros(2, 3), 'actions["b"]: expected shape [batch=2, numbers=2], got [2, 3].'),
+    (torch.zeros(1, 2), 'actions["b"]: expected shape [batch=2, numbers=2], got [1, 2].'),
+    (
+        torch.zeros(2, 2).long(),
+        'actions["b"]: expected the values of floating point, got torch.int64.',
+    ),
+    (
+        torch.zeros(2, 2, device="meta"),
+        'actions["b"]: expected the values of floating point, got a tensor on meta.',
+    ),
+    (
+        torch.zeros(2, 2).log(),
+        'actions["b"]: expected finite numbers, got -inf at index [0, 0].',
+    ),
+]
+
 CHOSEN_WRONGLY: Cases = [
     (
         {"0": CHOSEN},
@@ -325,11 +391,11 @@ MESSAGES = [
         message
         for cases in (
             *(SETTINGS, SPACES, NETWORKS, FEATURES, STATES, STARTS, WRONG_ACTIONS, WRONG_MASKS),
-            *(OBSERVED_WRONGLY, CHOSEN_WRONGLY),
+            *(OBSERVED_WRONGLY, CHOSEN_WRONGLY, NUMBERS_WRONGLY, MOVED_WRONGLY),
         )
         for _, message in cases
     ),
-    *(FORBIDDEN, NO_DEVICE, SCATTERED, CUT),
+    *(FORBIDDEN, NO_DEVICE, SCATTERED, CUT, NO_MASK, EXPLODED),
 ]
 
 
@@ -379,6 +445,32 @@ def test_actions(actions: Any, message: str) -> None:
 @pytest.mark.parametrize(("masks", "message"), WRONG_MASKS)
 def test_masks(masks: Any, message: str) -> None:
     assert_raises(message, lambda: make_bundle({"op": 3}).get_action(STEP, masks))
+
+
+@pytest.mark.parametrize(("action", "message"), NUMBERS_WRONGLY)
+def test_continuous_actions(action: Any, message: str) -> None:
+    bundle = make_bundle({"torque": Gaussian(2)})
+    assert_raises(message, lambda: bundle.evaluate_actions(ROWS, {"torque": action}))
+
+
+def test_mask_for_a_gaussian_head() -> None:
+    masks = {"torque": torch.ones(2, 2, dtype=torch.bool)}
+    bundle = make_bundle({"torque": Gaussian(2)})
+    assert_raises(NO_MASK, lambda: bundle.get_action(STEP, masks))
+
+
+def test_deviation_that_vanishes() -> None:
+    bundle = make_bundle({"torque": Gaussian(2)})
+    torch.nn.init.constant_(cast("Any", bundle.network).log_std[1:], -100.0)
+    actions = {"torque": NUMBERS}
+    assert_raises(EXPLODED, lambda: bundle.get_action(STEP))
+    assert_raises(EXPLODED, lambda: bundle.evaluate_actions(ROWS, actions))
+
+
+@pytest.mark.parametrize(("action", "message"), MOVED_WRONGLY)
+def test_continuous_actions_for_the_environment(action: Any, message: str) -> None:
+    adapter = SpaceAdapter(OBSERVATIONS, Dict(a=Discrete(2), b=Box(-1, 1, (2,))))
+    assert_raises(message, lambda: adapter.actions({"a": torch.zeros(2).long(), "b": action}))
 
 
 def test_action_that_its_mask_forbids() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tamiyo_rl.policy.heads import FEW_ACTIONS, MANY_STEPS, log_softmax
+from tamiyo_rl.policy.categorical import FEW_ACTIONS, MANY_STEPS, log_softmax
 
 
 @pytest.mark.clause("C9")

@@ -23,12 +23,19 @@ OBSERVATIONS = [
     spaces.Tuple([BOX, spaces.Discrete(3)]),
     spaces.Dict(a=BOX, b=spaces.Dict(c=spaces.Discrete(3), d=spaces.MultiBinary(2))),
 ]
+HALF_BOUNDED = spaces.Box(
+    np.array([-np.inf, 0.5], np.float32), np.array([0.1, np.inf], np.float32), dtype=np.float32
+)
 ACTIONS = [
     spaces.Discrete(3, start=5),
     spaces.MultiDiscrete([2, 3]),
     spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
     spaces.Dict(a=spaces.Discrete(2), b=spaces.MultiDiscrete([3, 2])),
     spaces.Dict(a=spaces.Dict(b=spaces.Discrete(2, start=1))),
+    BOX,
+    spaces.Box(-0.1, 0.1, (), dtype=np.float64),
+    HALF_BOUNDED,
+    spaces.Dict(gear=spaces.Discrete(2), wheels=spaces.Tuple([BOX, spaces.MultiDiscrete([2, 3])])),
 ]
 
 
@@ -66,15 +73,23 @@ def test_actions_are_valid_in_the_space_of_the_vector_environment(space: spaces.
     actions = adapter.actions(bundle.get_action(torch.zeros(7, 6)).action)
     assert batch_space(space, 7).contains(actions)
     for row in _rows(batch_space(space, 7), actions):
-        assert space.contains(row) or space.contains(np.asarray(row))
+        assert space.contains(row if isinstance(row, dict | tuple) else np.asarray(row))
+
+
+def test_continuous_actions_are_clipped_to_the_bounds_and_only_there() -> None:
+    chosen = {"action": torch.tensor([[-1e9, -3.0], [2.0, 1e9]])}
+    expected = np.array([[-1e9, 0.5], [0.1, 1e9]], np.float32)
+    np.testing.assert_array_equal(SpaceAdapter(BOX, HALF_BOUNDED).actions(chosen), expected)
+    assert chosen["action"].tolist() == [[-1e9, -3.0], [2.0, 1e9]]
 
 
 @pytest.mark.parametrize(
     ("observations", "actions", "message"),
     [
-        (BOX, BOX, "action_space: expected .*discrete actions only"),
         (BOX, spaces.MultiBinary(2), "action_space: expected"),
-        (BOX, spaces.Dict(a=BOX), r"action_space\['a'\]: expected"),
+        (BOX, spaces.Dict(a=spaces.MultiBinary(2)), r"action_space\['a'\]: expected"),
+        (BOX, spaces.Tuple([spaces.Text(3)]), r"action_space\[0\]: expected"),
+        (BOX, spaces.Box(0, 1, (0,)), "action_space: expected at least one action"),
         (
             BOX,
             spaces.Dict({"a.0": spaces.Discrete(2), "a": spaces.MultiDiscrete([2, 2])}),

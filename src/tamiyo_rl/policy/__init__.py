@@ -1,5 +1,6 @@
 """What a policy is: the LSTM with episode resets, the action heads, and the bundle around them."""
 
+from tamiyo_rl.policy.action_dims import Gaussian
 from tamiyo_rl.policy.bundle import LSTMPolicyBundle
 from tamiyo_rl.policy.heads import ActionHeads
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
@@ -19,6 +20,7 @@ __all__ = [
     "EvalResult",
     "FactoredRecurrentActorCritic",
     "ForwardResult",
+    "Gaussian",
     "HiddenState",
     "LSTMPolicyBundle",
     "PolicyBundle",

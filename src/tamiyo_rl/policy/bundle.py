@@ -19,6 +19,7 @@ from tamiyo_rl.contract.guard import (
 )
 from tamiyo_rl.contract.ordinary import forwards_to
 from tamiyo_rl.contract.origin import mark_origin, mark_tensors
+from tamiyo_rl.policy.action_dims import ActionDims, Gaussian
 from tamiyo_rl.policy.heads import ActionHeads
 from tamiyo_rl.policy.inputs import (
     InputChecks,
@@ -48,7 +49,7 @@ GET_ACTION = "LSTMPolicyBundle.get_action"
 
 
 class LSTMPolicyBundle:
-    """A recurrent actor-critic policy for PPO, with discrete, factored, maskable actions.
+    """A recurrent actor-critic policy for PPO, with discrete, maskable and continuous actions.
 
     The *rollout side* collects experience under inference mode: `initial_hidden`, `get_action`,
     `get_value`. The *training side* is differentiated: `evaluate_actions`, `forward`. The
@@ -80,7 +81,8 @@ class LSTMPolicyBundle:
 
     Args:
         feature_dim: Features of one step, F.
-        action_dims: Number of actions by head; an int is one head named `"action"`.
+        action_dims: Number of actions by head, or a `Gaussian` for a continuous head; what is no
+            mapping is one head named `"action"`.
         hidden_dim: Width of the LSTM.
         num_lstm_layers: Stacked layers of the LSTM.
         cell: `"lstm"`; or `"gru"` for an `EpisodicGRU` in the place of each LSTM, whose states are
@@ -142,7 +144,7 @@ class LSTMPolicyBundle:
     def __init__(
         self,
         feature_dim: int,
-        action_dims: int | Mapping[str, int],
+        action_dims: int | Gaussian | ActionDims,
         *,
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
@@ -168,7 +170,8 @@ class LSTMPolicyBundle:
         self.validate = validate
         self.network = FactoredRecurrentActorCritic(
             self.feature_dim,
-            self.heads.total,
+            self.heads.num_logits,
+            self.heads.num_means,
             hidden_dim=self.hidden_dim,
             num_lstm_layers=self.num_lstm_layers,
             cell=self.cell,
@@ -189,11 +192,12 @@ class LSTMPolicyBundle:
 
         Args:
             observation_space: Box, Discrete, MultiBinary, MultiDiscrete, or Dict and Tuple of them.
-            action_space: Discrete, MultiDiscrete, or Dict of them.
+            action_space: Box, Discrete, MultiDiscrete, or Dict and Tuple of them. A Box becomes a
+                `Gaussian` head, whose actions `SpaceAdapter` clips to the bounds.
             **kwargs: The keyword arguments of the constructor.
 
         Raises:
-            ValueError: If a space is of another kind; a Box of actions among them.
+            ValueError: If a space is of another kind; a Box of whole numbers as actions among them.
 
         Examples:
             ```python
@@ -248,10 +252,12 @@ class LSTMPolicyBundle:
 
         Args:
             features: `[B, F]`.
-            masks: By head, `[B, N]` bool, true where the action is valid; None for no mask.
+            masks: By categorical head, `[B, N]` bool, true where the action is valid; None for no
+                mask.
             hidden: State before the step; None for the initial state.
             episode_starts: `[B]` bool, true where the step is the first of its episode.
-            deterministic: Whether to take the most probable action instead of a sample.
+            deterministic: Whether to take the most probable action, the mean of a continuous one,
+                instead of a sample.
 
         Returns:
             Inference tensors: they cannot be differentiated. To train on the same actions pass
@@ -262,13 +268,10 @@ class LSTMPolicyBundle:
             ValueError: If an argument has the wrong shape, device or values.
         """
         require_bool(deterministic=deterministic)
-        logits, value, state, masks = self._step(features, masks, hidden, episode_starts)
-        log_probs = self.heads.log_probs(logits, masks)
-        action = self.heads.mode(log_probs) if deterministic else self.heads.sample(log_probs)
-        log_prob = self.heads.log_prob(log_probs, action)
-        actions, by_head = self.heads.by_name(action), self.heads.by_name(log_prob)
-        mark_tensors(GET_ACTION, *actions.values(), *by_head.values(), value, *state.parts)
-        return ActionResult(actions, by_head, value, state)
+        outputs, value, state, masks = self._step(features, masks, hidden, episode_starts)
+        actions, log_prob = self.heads.choose(outputs, masks, deterministic=deterministic)
+        mark_tensors(GET_ACTION, *actions.values(), *log_prob.values(), value, *state.parts)
+        return ActionResult(actions, log_prob, value, state)
 
     # enforces C2
     @rollout_side
@@ -310,13 +313,15 @@ class LSTMPolicyBundle:
 
         Args:
             features: `[B, T, F]`.
-            masks: By head, `[B, T, N]` bool, true where the action is valid; None for no mask.
+            masks: By categorical head, `[B, T, N]` bool, true where the action is valid; None for
+                no mask.
             hidden: State before step 0; None for the initial state.
             episode_starts: `[B, T]` bool, true where a step is the first of its episode, or the
                 `EpisodePlan` of it; None for no start.
 
         Returns:
-            Masked logits by head, value and last state.
+            Masked logits by head, or means and logarithms of the standard deviations, value and
+            last state.
 
         Raises:
             ContractError: If the parameters behind an output cannot get a gradient.
@@ -326,9 +331,8 @@ class LSTMPolicyBundle:
         """
         checks = self._checks(features, "batch", "time")
         masks = checks.masks(masks)
-        logits, value, state = self._sequences(checks, features, hidden, episode_starts)
-        by_head = self.heads.split(self.heads.masked_logits(logits, masks))
-        return ForwardResult(by_head, value, state)
+        outputs, value, state = self._sequences(checks, features, hidden, episode_starts)
+        return ForwardResult(self.heads.split(outputs, masks), value, state)
 
     @guard_training_inputs
     def evaluate_actions(
@@ -344,8 +348,9 @@ class LSTMPolicyBundle:
 
         Args:
             features: `[B, T, F]`.
-            actions: By head, `[B, T]` integers.
-            masks: By head, `[B, T, N]` bool, true where the action is valid; None for no mask.
+            actions: By head, `[B, T]` integers, or `[B, T, D]` floating point.
+            masks: By categorical head, `[B, T, N]` bool, true where the action is valid; None for
+                no mask.
             hidden: State before step 0; None for the initial state.
             episode_starts: `[B, T]` bool, true where a step is the first of its episode, or the
                 `EpisodePlan` of it; None for no start.
@@ -361,11 +366,10 @@ class LSTMPolicyBundle:
         """
         checks = self._checks(features, "batch", "time")
         masks = checks.masks(masks)
-        chosen = self.heads.stack(checks.actions(actions, masks))
-        logits, value, state = self._sequences(checks, features, hidden, episode_starts)
-        log_probs = self.heads.log_probs(logits, masks)
-        log_prob = self.heads.by_name(self.heads.log_prob(log_probs, chosen))
-        return EvalResult(log_prob, self.heads.by_name(self.heads.entropy(log_probs)), value, state)
+        chosen = checks.actions(actions, masks)
+        outputs, value, state = self._sequences(checks, features, hidden, episode_starts)
+        log_prob, entropy = self.heads.evaluate(outputs, chosen, masks)
+        return EvalResult(log_prob, entropy, value, state)
 
     @property
     def network(self) -> nn.Module:
@@ -383,15 +387,18 @@ class LSTMPolicyBundle:
                 "network: expected a FactoredRecurrentActorCritic or a wrapper that holds one as "
                 f".module, got {type(network).__name__}. To compile it call bundle.compile()."
             )
-        sizes = self.settings() | {"number of actions": self.heads.total}
+        sizes = self.settings() | {
+            "number of actions": self.heads.num_logits,
+            "number of continuous actions": self.heads.num_means,
+        }
         del sizes["action_dims"]
         require_same_sizes(module, sizes)
         self._network = network
         self._module = module
 
     @property
-    def action_dims(self) -> dict[str, int]:
-        """Number of actions by head."""
+    def action_dims(self) -> dict[str, int | Gaussian]:
+        """Number of actions by head, or a `Gaussian`."""
         return self.heads.action_dims
 
     @property
@@ -516,7 +523,7 @@ class LSTMPolicyBundle:
         hidden: HiddenState | None,
         starts: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState, HeadTensors | None]:
-        """Run one checked step of the rollout: logits `[B, total]`, value `[B]`, state, masks."""
+        """Run one checked step of the rollout: outputs `[B, n]`, value `[B]`, state, masks."""
         sizes = (self.feature_dim, self._state_layers, self.hidden_dim)
         weight = self._module.core.weight_hh_l0
         if masks is not None or not is_usual_step(
@@ -533,8 +540,8 @@ class LSTMPolicyBundle:
             features = checks.features(features)
             hidden = checks.hidden(hidden)
             starts = None if starts is None else checks.episode_starts(starts)
-        logits, value, state = self._run(features, hidden, starts)
-        return logits, value, state, masks
+        outputs, value, state = self._run(features, hidden, starts)
+        return outputs, value, state, masks
 
     def _sequences(
         self,
@@ -543,15 +550,15 @@ class LSTMPolicyBundle:
         hidden: HiddenState | None,
         starts: torch.Tensor | EpisodePlan | None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
-        """Run checked sequences: logits `[B, T, total]`, value `[B, T]`, last state."""
+        """Run checked sequences: outputs `[B, T, n]`, value `[B, T]`, last state."""
         features = checks.features(features)
         hidden = checks.hidden(hidden)
         plan = checks.plan(starts)
         self._require_known_state(hidden, plan)
-        logits, value, state = self._run(features, hidden, plan)
+        outputs, value, state = self._run(features, hidden, plan)
         if torch.is_grad_enabled():
-            self._require_graphs(logits, value)
-        return logits, value, state
+            self._require_graphs(outputs, value)
+        return outputs, value, state
 
     # enforces C13
     def _run(
@@ -563,16 +570,18 @@ class LSTMPolicyBundle:
         module = self._module
         if module.validate != self.validate:
             module.validate = self.validate
+        if self.validate and self.heads.gaussian is not None and module.log_std is not None:
+            self.heads.gaussian.require_deviations(module.log_std)
         try:
-            logits, value, state = self._network(features, hidden, starts)
+            outputs, value, state = self._network(features, hidden, starts)
         except RuntimeError:  # only after a failure: a rollout calls this at every step
             require_one_place(module)
             raise
         # Autocast leaves them in half precision: too coarse for states to store and for ratios.
-        if logits.dtype != features.dtype:
-            logits, value = logits.to(features.dtype), value.to(features.dtype)
+        if value.dtype != features.dtype:
+            outputs, value = outputs.to(features.dtype), value.to(features.dtype)
             state = state.map(lambda part: part.to(features.dtype))
-        return logits, value, state
+        return outputs, value, state
 
     # enforces C5
     def _require_known_state(self, hidden: HiddenState | None, plan: EpisodePlan | None) -> None:
@@ -596,11 +605,11 @@ class LSTMPolicyBundle:
         trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         return trains and self.device.type != "meta"
 
-    def _require_graphs(self, logits: torch.Tensor, value: torch.Tensor) -> None:
+    def _require_graphs(self, outputs: torch.Tensor, value: torch.Tensor) -> None:
         """Raise where an output has no graph although parameters behind it train (C8)."""
         module = self._module
         for which, output, core, head in (
-            ("the logits do not require", logits, module.cores[0], module.policy_head),
+            ("the logits do not require", outputs, module.cores[0], module.policy_head),
             ("the value does not require", value, module.cores[-1], module.value_head),
         ):
             if not output.requires_grad and self._trains_behind(core, head):

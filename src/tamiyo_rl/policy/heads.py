@@ -1,28 +1,38 @@
-"""Masked, factored categorical actions: every head is computed in the same few operations."""
+"""The heads of a policy: actions, log-probabilities and entropies by name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from tamiyo_rl.policy.inputs import require_action_dims
-
-# Measured on a CPU with AVX-512: below 16 actions the softmax over the last dimension is slow, and
-# from about 256 steps on, moving the dimensions takes less time than it saves.
-FEW_ACTIONS = 16
-MANY_STEPS = 256
+from tamiyo_rl.policy.action_dims import (
+    ActionDims,
+    Gaussian,
+    categorical,
+    gaussian,
+    require_action_dims,
+)
+from tamiyo_rl.policy.categorical import CategoricalHeads
+from tamiyo_rl.policy.gaussian import GaussianHeads
+from tamiyo_rl.policy.protocol import HeadTensors
 
 
 class ActionHeads:
-    """The distribution of named, independent categorical heads over one row of logits.
+    """The distribution of named, independent heads over one row of a network's outputs.
 
-    The heads lie side by side in the logits. They are laid out as `[..., heads, widest]`, padded
-    with -inf, so that one softmax, one draw and one gather serve all of them. A masked action
-    has logit -inf: its probability is exactly 0, and gradients stay finite (C9).
+    A row holds the logits of the categorical heads, then the means of the Gaussian heads, then the
+    logarithms of their standard deviations; within each of the three, the heads are in their order.
 
     Args:
-        action_dims: Number of actions by head; an int is one head named `"action"`.
+        action_dims: Number of actions by head, or a `Gaussian`; what is no mapping is one head
+            named `"action"`.
+
+    Attributes:
+        action_dims: The same, by head.
+        num_logits: Logits of the categorical heads together.
+        num_means: Numbers of the Gaussian heads together.
 
     Raises:
         TypeError: If a head is not named by a string.
@@ -31,116 +41,100 @@ class ActionHeads:
     Examples:
         ```python
         import torch
+        from tamiyo_rl import Gaussian
         from tamiyo_rl.policy import ActionHeads
 
-        heads = ActionHeads({"op": 2, "slot": 3})
+        heads = ActionHeads({"op": 2, "slot": 3, "force": Gaussian(1)})
+        outputs = torch.zeros(1, heads.num_logits + 2 * heads.num_means)
         masks = {
             "op": torch.tensor([[True, True]]),
             "slot": torch.tensor([[False, True, False]]),
         }
-        log_probs = heads.log_probs(torch.zeros(1, 5), masks)
-        print(heads.split(log_probs)["op"].exp().tolist())
-        print(heads.by_name(heads.sample(log_probs))["slot"].tolist())
-        print(heads.by_name(heads.entropy(log_probs))["slot"].tolist())
+        actions, log_probs = heads.choose(outputs, masks, deterministic=True)
+        print({name: action.tolist() for name, action in actions.items()})
+        print({name: f"{log_prob.item():.3f}" for name, log_prob in log_probs.items()})
         ```
 
         ```text
-        [[0.5, 0.5]]
-        [1]
-        [-0.0]
+        {'op': [0], 'slot': [1], 'force': [[0.0]]}
+        {'op': '-0.693', 'slot': '0.000', 'force': '-0.919'}
         ```
     """
 
-    def __init__(self, action_dims: int | Mapping[str, int]) -> None:
+    def __init__(self, action_dims: int | Gaussian | ActionDims) -> None:
         self.action_dims = require_action_dims(action_dims)
-        self._sizes = list(self.action_dims.values())
-        self._widest = max(self._sizes)
-        self._ragged = len(set(self._sizes)) > 1
+        choices = categorical(self.action_dims)
+        numbers = gaussian(self.action_dims)
+        self.num_logits = sum(choices.values())
+        self.num_means = sum(numbers.values())
+        self.categorical = CategoricalHeads(choices) if choices else None
+        self.gaussian = GaussianHeads(numbers) if numbers else None
+        self._kinds = [kind for kind in (self.categorical, self.gaussian) if kind is not None]
 
-    @property
-    def total(self) -> int:
-        """Number of logits: the actions of all heads together."""
-        return sum(self._sizes)
-
-    # enforces C9
-    def masked_logits(
-        self, logits: torch.Tensor, masks: Mapping[str, torch.Tensor] | None
-    ) -> torch.Tensor:
-        """Lay the logits out by head, with -inf where an action is masked.
+    def choose(
+        self, outputs: torch.Tensor, masks: HeadTensors | None, *, deterministic: bool
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Return actions and their log-probabilities by head.
 
         Args:
-            logits: `[..., total]`.
-            masks: By head, `[..., N]` bool: true where the action is valid. None for no mask.
+            outputs: `[..., num_logits + 2 * num_means]`.
+            masks: By categorical head, `[..., N]` bool: true where the action is valid. None for no
+                mask.
+            deterministic: Whether to take the most probable actions instead of samples.
 
         Returns:
-            `[..., heads, widest]`.
+            Actions, `[...]` int64 or `[..., D]`, and log-probabilities `[...]` in nats.
         """
-        if masks is not None:
-            valid = torch.cat([masks[name] for name in self.action_dims], dim=-1)
-            logits = logits.masked_fill(~valid, -torch.inf)
-        if not self._ragged:
-            return logits.view(*logits.shape[:-1], len(self._sizes), self._widest)
-        pieces = [
-            torch.nn.functional.pad(piece, (0, self._widest - piece.shape[-1]), value=-torch.inf)
-            for piece in logits.split(self._sizes, dim=-1)
+        chosen = [
+            kind.choose(part, masks, deterministic=deterministic)
+            for kind, part in self._parts(outputs)
         ]
-        return torch.stack(pieces, dim=-2)
+        return self._pairs(chosen)
 
-    def log_probs(
-        self, logits: torch.Tensor, masks: Mapping[str, torch.Tensor] | None
-    ) -> torch.Tensor:
-        """Log-probabilities `[..., heads, widest]` in nats; arguments as `masked_logits`."""
-        return log_softmax(self.masked_logits(logits, masks))
+    def evaluate(
+        self, outputs: torch.Tensor, actions: HeadTensors, masks: HeadTensors | None
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Return the log-probabilities of actions, and the entropies, by head, `[...]` in nats.
 
-    # enforces C12
-    def sample(self, log_probs: torch.Tensor) -> torch.Tensor:
-        """Draw one action for every head at once, `[..., heads]`.
-
-        The largest of `p_i / e_i`, with `e_i` exponential noise, is a draw from `p` (the
-        exponential race; the Gumbel-max trick in another form). One draw serves all heads, and
-        nothing waits for the device.
+        Args:
+            outputs: `[..., num_logits + 2 * num_means]`.
+            actions: By head, `[...]` integers or `[..., D]`.
+            masks: As for `choose`.
         """
-        noise = torch.empty_like(log_probs).exponential_()
-        race = log_probs.exp().div_(noise.clamp_min_(torch.finfo(noise.dtype).tiny))
-        return race.argmax(dim=-1)
+        evaluated = [kind.evaluate(part, actions, masks) for kind, part in self._parts(outputs)]
+        return self._pairs(evaluated)
 
-    def mode(self, log_probs: torch.Tensor) -> torch.Tensor:
-        """Return the most probable action of every head, `[..., heads]`."""
-        return log_probs.argmax(dim=-1)
+    def split(self, outputs: torch.Tensor, masks: HeadTensors | None) -> dict[str, torch.Tensor]:
+        """Return what the outputs say of each head.
 
-    def stack(self, actions: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Stack actions by head into `[..., heads]` int64."""
-        return torch.stack([actions[name].long() for name in self.action_dims], dim=-1)
+        Args:
+            outputs: `[..., num_logits + 2 * num_means]`.
+            masks: As for `choose`.
 
-    def log_prob(self, log_probs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        """Log-probability of the actions `[..., heads]` by head, `[..., heads]`."""
-        return log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        Returns:
+            Masked logits `[..., N]`, or means and logarithms of the standard deviations
+            `[..., 2 * D]`.
+        """
+        parts = [kind.parameters_by_name(part, masks) for kind, part in self._parts(outputs)]
+        return self._in_order(parts)
 
-    def entropy(self, log_probs: torch.Tensor) -> torch.Tensor:
-        """Entropy of every head in nats, `[..., heads]`; a masked action adds nothing."""
-        finite = log_probs.clamp_min(-1e4)  # 0 * -inf is NaN; exp(-1e4) is 0 in every type
-        return -(log_probs.exp() * finite).sum(dim=-1)
+    def _parts(
+        self, outputs: torch.Tensor
+    ) -> list[tuple[CategoricalHeads | GaussianHeads, torch.Tensor]]:
+        if len(self._kinds) == 1:
+            return [(self._kinds[0], outputs)]
+        sizes = [self.num_logits, 2 * self.num_means]
+        return list(zip(self._kinds, outputs.split(sizes, dim=-1), strict=True))
 
-    def by_name(self, stacked: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Give `[..., heads]` back by the names of the heads."""
-        return dict(zip(self.action_dims, stacked.unbind(-1), strict=True))
+    def _pairs(
+        self, pairs: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]]
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        if len(pairs) == 1:
+            return pairs[0]
+        first, second = zip(*pairs, strict=True)
+        return self._in_order(first), self._in_order(second)
 
-    def split(self, padded: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Give `[..., heads, widest]` back by name, without the padding."""
-        heads = zip(self.action_dims.items(), padded.unbind(-2), strict=True)
-        return {name: head[..., :size] for (name, size), head in heads}
-
-
-def log_softmax(logits: torch.Tensor) -> torch.Tensor:
-    """Return `logits.log_softmax(-1)`, over few actions of many steps in less time.
-
-    On the CPU the softmax over a short last dimension is slow: eight actions take longer than
-    sixteen. Over the first dimension it is not.
-
-    Args:
-        logits: `[..., N]`.
-    """
-    actions = logits.shape[-1]
-    if actions < FEW_ACTIONS and logits.numel() >= MANY_STEPS * actions and logits.is_cpu:
-        return logits.movedim(-1, 0).log_softmax(dim=0).movedim(0, -1)
-    return logits.log_softmax(dim=-1)
+    def _in_order(self, parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Join what the kinds of heads gave, in the order of the heads."""
+        joined = ChainMap(*map(dict, parts))
+        return {name: joined[name] for name in self.action_dims}

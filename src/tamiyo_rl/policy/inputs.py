@@ -10,6 +10,7 @@ from typing import NamedTuple, cast, get_args
 import torch
 
 from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_positive, require_shape
+from tamiyo_rl.policy.action_dims import ActionDims, Gaussian, categorical
 from tamiyo_rl.policy.network import Critic
 from tamiyo_rl.recurrent.episode_plan import Cell, EpisodePlan
 from tamiyo_rl.recurrent.hidden_state import HiddenState
@@ -27,7 +28,7 @@ class InputChecks(NamedTuple):
 
     Attributes:
         feature_dim: Features of one step.
-        action_dims: Number of actions by head.
+        action_dims: Number of actions by head, or a `Gaussian`.
         num_layers: Layers of the hidden state.
         hidden_dim: Width of the hidden state.
         cell: Whose state it is.
@@ -38,7 +39,7 @@ class InputChecks(NamedTuple):
     """
 
     feature_dim: int
-    action_dims: Mapping[str, int]
+    action_dims: ActionDims
     num_layers: int
     hidden_dim: int
     cell: Cell
@@ -102,13 +103,15 @@ class InputChecks(NamedTuple):
     ) -> dict[str, torch.Tensor]:
         """Return the actions by head, each within its range and allowed by its mask."""
         by_head = require_heads("actions", actions, self.action_dims)
-        for name, action in by_head.items():
-            self._action(f'actions["{name}"]', action, self.action_dims[name])
+        for name, dims in self.action_dims.items():
+            path = f'actions["{name}"]'
+            if isinstance(dims, Gaussian):
+                self._numbers(path, by_head[name], dims.size)
+            else:
+                self._action(path, by_head[name], dims)
         if masks is not None and self.read_values:
-            for name, action in by_head.items():
-                chosen = masks[name].gather(-1, action.long().unsqueeze(-1)).squeeze(-1)
-                path = f'actions["{name}"]'
-                self._require(path, action, chosen, "an action that its mask allows")
+            for name, mask in masks.items():
+                self._require_allowed(f'actions["{name}"]', by_head[name], mask)
         return by_head
 
     # enforces C9
@@ -116,10 +119,11 @@ class InputChecks(NamedTuple):
         """Return the masks by head, each with at least one valid action."""
         if masks is None:
             return None
-        by_head = require_heads("masks", masks, self.action_dims)
+        sizes = categorical(self.action_dims)
+        by_head = require_masks(masks, sizes)
         for name, mask in by_head.items():
             path = f'masks["{name}"]'
-            require_shape(path, mask, self._shape() | {"actions": self.action_dims[name]})
+            require_shape(path, mask, self._shape() | {"actions": sizes[name]})
             if mask.dtype != torch.bool:
                 raise TypeError(f"{path}: expected torch.bool, got {mask.dtype}. Use .bool().")
             self._require_device(path, mask)
@@ -136,6 +140,17 @@ class InputChecks(NamedTuple):
             return
         in_range = (index >= 0) & (index < size)
         self._require(path, index, in_range, f"indices from 0 to {size - 1}")
+
+    def _numbers(self, path: str, action: torch.Tensor, size: int) -> None:
+        require_shape(path, action, self._shape() | {"numbers": size})
+        if action.dtype not in FLOAT_DTYPES:
+            raise TypeError(f"{path}: expected floating point, got {action.dtype}. Use .float().")
+        self._require_device(path, action)
+        self._require_finite(path, action)
+
+    def _require_allowed(self, path: str, action: torch.Tensor, mask: torch.Tensor) -> None:
+        allowed = mask.gather(-1, action.long().unsqueeze(-1)).squeeze(-1)
+        self._require(path, action, allowed, "an action that its mask allows")
 
     def _state(self, path: str, state: torch.Tensor) -> torch.Tensor:
         shape = {"layers": self.num_layers, "batch": self.steps[0], "hidden": self.hidden_dim}
@@ -255,15 +270,30 @@ def require_steps(features: object, dims: tuple[str, ...], feature_dim: int) -> 
     return steps
 
 
+def require_masks(masks: object, sizes: Mapping[str, int]) -> dict[str, torch.Tensor]:
+    """Return the masks of the categorical heads, in the order of the heads.
+
+    Args:
+        masks: What was passed.
+        sizes: Number of actions by categorical head.
+    """
+    if not sizes:
+        raise ValueError(
+            "masks: expected None, since a mask is for categorical heads and each head here is a "
+            f"Gaussian, got {describe(masks)}."
+        )
+    return require_heads("masks", masks, sizes)
+
+
 def require_heads(
-    name: str, value: object, action_dims: Mapping[str, int]
+    name: str, value: object, action_dims: Mapping[str, object]
 ) -> dict[str, torch.Tensor]:
     """Return what `value` holds for each head, in the order of the heads.
 
     Args:
         name: The argument, as the error names it.
         value: What was passed.
-        action_dims: Number of actions by head.
+        action_dims: The heads, by name.
     """
     if not isinstance(value, Mapping) or value.keys() != action_dims.keys():
         got = sorted(map(str, value)) if isinstance(value, Mapping) else describe(value)
@@ -294,15 +324,3 @@ def require_head_dims(head_dims: object) -> tuple[int, ...]:
         raise TypeError(f"head_dims: expected a list of widths, such as [64], got {head_dims!r}.")
     require_positive(**{f"head_dims[{i}]": width for i, width in enumerate(head_dims)})
     return tuple(map(operator.index, head_dims))
-
-
-def require_action_dims(action_dims: int | Mapping[str, int]) -> dict[str, int]:
-    """Return the number of actions by head; an int is one head named `action`."""
-    by_head = action_dims if isinstance(action_dims, Mapping) else {"action": action_dims}
-    if not by_head:
-        raise ValueError("action_dims: expected at least one head, got an empty mapping.")
-    for name in by_head:
-        if not isinstance(name, str):
-            raise TypeError(f"action_dims: expected heads named by strings, got {name!r}.")
-    require_positive(**{f'action_dims["{name}"]': size for name, size in by_head.items()})
-    return {name: operator.index(size) for name, size in by_head.items()}

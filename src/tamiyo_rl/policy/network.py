@@ -31,7 +31,8 @@ class FactoredRecurrentActorCritic(nn.Module):
 
     Args:
         feature_dim: Features of one step, F.
-        num_actions: Logits of all heads together.
+        num_actions: Logits of the categorical heads together.
+        num_means: Numbers of the Gaussian heads together.
         hidden_dim: Width of a core.
         num_lstm_layers: Stacked layers of a core.
         cell: `"lstm"` or `"gru"`, the kind of core.
@@ -44,6 +45,8 @@ class FactoredRecurrentActorCritic(nn.Module):
     Attributes:
         core: The `EpisodicLSTM` or `EpisodicGRU` of the policy.
         critic_core: That of the value; None if it is shared.
+        log_std: Logarithms of the standard deviations of the Gaussian heads, `[num_means]`; None
+            without them.
 
     Examples:
         ```python
@@ -66,6 +69,7 @@ class FactoredRecurrentActorCritic(nn.Module):
         self,
         feature_dim: int,
         num_actions: int,
+        num_means: int = 0,
         *,
         hidden_dim: int = 128,
         num_lstm_layers: int = 1,
@@ -88,8 +92,9 @@ class FactoredRecurrentActorCritic(nn.Module):
         self.core = make_core()
         self.critic_core = make_core() if critic == "separate" else None
         self.head_dims = tuple(head_dims)
-        self.policy_head = make_head(hidden_dim, head_dims, num_actions)
+        self.policy_head = make_head(hidden_dim, head_dims, num_actions + num_means)
         self.value_head = make_head(hidden_dim, head_dims, 1)
+        self.log_std = nn.Parameter(torch.zeros(num_means)) if num_means else None
         self._initialise()
 
     @property
@@ -114,7 +119,10 @@ class FactoredRecurrentActorCritic(nn.Module):
         hidden: HiddenState | None = None,
         episode_starts: torch.Tensor | EpisodePlan | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, HiddenState]:
-        """Return the logits `[B, T, actions]`, the value `[B, T]` and the last hidden state.
+        """Return what the heads read, the value `[B, T]` and the last hidden state.
+
+        The heads read `[B, T, num_actions + 2 * num_means]`: logits, means, and the logarithms of
+        the standard deviations.
 
         Args:
             features: `[B, T, F]`; or `[B, F]`, one step, whose outputs have no `T` either.
@@ -149,9 +157,10 @@ class FactoredRecurrentActorCritic(nn.Module):
             for core, own in zip(self.cores, self._states(hidden), strict=True)
         ]
         # Two products: in one, a loss on the value alone would seem to reach the policy's head.
-        logits = runs[0].to_batch(self.policy_head(runs[0].outputs))
+        outputs = runs[0].to_batch(self.policy_head(runs[0].outputs))
         value = runs[-1].to_batch(self.value_head(runs[-1].outputs))
-        return logits, value.squeeze(-1), join_states([run.after for run in runs])
+        after = join_states([run.after for run in runs])
+        return self._with_deviations(outputs), value.squeeze(-1), after
 
     @uncompiled
     def _step(
@@ -165,9 +174,15 @@ class FactoredRecurrentActorCritic(nn.Module):
             core.step_parts(encoded, own, episode_starts)
             for core, own in zip(self.cores, self._states(hidden), strict=True)
         ]
-        logits = self.policy_head(runs[0][0])
+        outputs = self._with_deviations(self.policy_head(runs[0][0]))
         value = self.value_head(runs[-1][0])
-        return logits, value.squeeze(-1), join_states([after for _, after in runs])
+        return outputs, value.squeeze(-1), join_states([after for _, after in runs])
+
+    def _with_deviations(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Append the logarithms of the deviations, so that a wrapper sees all parameters used."""
+        if self.log_std is None:
+            return outputs
+        return torch.cat([outputs, self.log_std.expand(*outputs.shape[:-1], -1)], dim=-1)
 
     def _states(self, hidden: HiddenState | None) -> Sequence[Parts | None]:
         """Return the parts of the state of each core."""
@@ -302,11 +317,12 @@ def require_same_sizes(module: FactoredRecurrentActorCritic, sizes: Mapping[str,
     Args:
         module: The network.
         sizes: Any of `feature_dim`, `hidden_dim`, `num_lstm_layers`, `cell`,
-            `learn_initial_hidden`, `critic`, `head_dims` and `number of actions`. An encoder may
-            take any number of features.
+            `learn_initial_hidden`, `critic`, `head_dims`, `number of actions` and `number of
+            continuous actions`. An encoder may take any number of features.
     """
     core = module.core
     encodes = not isinstance(module.encoder, nn.Identity)
+    num_means = 0 if module.log_std is None else module.log_std.numel()
     own = {
         "feature_dim": sizes["feature_dim"] if encodes else core.input_size,
         "hidden_dim": core.hidden_size,
@@ -315,7 +331,8 @@ def require_same_sizes(module: FactoredRecurrentActorCritic, sizes: Mapping[str,
         "learn_initial_hidden": core.learns_initial_state,
         "critic": "shared" if module.critic_core is None else "separate",
         "head_dims": module.head_dims,
-        "number of actions": last_layer(module.policy_head).out_features,
+        "number of actions": last_layer(module.policy_head).out_features - num_means,
+        "number of continuous actions": num_means,
     }
     for name, size in sizes.items():
         if own[name] != size:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import torch
 
+from tamiyo_rl.policy.action_dims import ActionDims
 from tamiyo_rl.policy.results import ActionResult, EvalResult
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 
@@ -43,8 +44,8 @@ class PolicyBundle(Protocol):
         ...
 
     @property
-    def action_dims(self) -> Mapping[str, int]:
-        """Number of actions by head."""
+    def action_dims(self) -> ActionDims:
+        """Number of actions by head, or a `Gaussian`."""
         ...
 
     @property

@@ -14,7 +14,7 @@ class ActionResult(NamedTuple):
     """The result of one step of the rollout (C2), in inference tensors.
 
     Attributes:
-        action: Index chosen by each head, `[B]` int64.
+        action: Index chosen by each head, `[B]` int64; or numbers `[B, D]`.
         log_prob: Its log-probability by head, `[B]`, in nats.
         value: Estimated return, `[B]`.
         hidden: State after the step.
@@ -90,7 +90,9 @@ class ForwardResult(NamedTuple):
     """The differentiable outputs before any action is chosen (C3).
 
     Attributes:
-        logits: Unnormalised log-probabilities by head, `[B, T, N]`; -inf where masked.
+        logits: Unnormalised log-probabilities by head, `[B, T, N]`; -inf where masked. Of a
+            Gaussian head the means, and then the logarithms of the standard deviations,
+            `[B, T, 2 * D]`.
         value: Estimated return, `[B, T]`.
         hidden: State after the last step of each row.
 

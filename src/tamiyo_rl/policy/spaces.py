@@ -11,11 +11,12 @@ import torch
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from tamiyo_rl.checks import describe, require_shape
+from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_shape
+from tamiyo_rl.policy.action_dims import Gaussian
 from tamiyo_rl.policy.inputs import INDEX_DTYPES, require_heads
 
 OBSERVATIONS = "Box, Discrete, MultiBinary, MultiDiscrete, or Dict and Tuple of them"
-ACTIONS = "Discrete, MultiDiscrete, or Dict of them (discrete actions only)"
+ACTIONS = "Box, Discrete, MultiDiscrete, or Dict and Tuple of them"
 
 
 class SpaceAdapter:
@@ -56,7 +57,7 @@ class SpaceAdapter:
         self.observation_space = observation_space
         self.action_space = action_space
         self.feature_dim = _feature_dim(observation_space, "observation_space")
-        self.action_dims = _action_dims(action_space, "action_space")
+        self.action_dims = action_dims_of(action_space, "action_space")
         if not self.feature_dim:
             raise ValueError(
                 f"observation_space: expected at least one number, got {observation_space}."
@@ -140,23 +141,23 @@ class SpaceAdapter:
     def actions(self, actions: Mapping[str, torch.Tensor], *, num_envs: int | None = None) -> Any:
         """Convert a batch of actions by head to the format that the vector environment takes.
 
+        Continuous actions are clipped to the bounds of their space: a policy knows no bounds.
+
         Args:
             actions: The `.action` of a result of `get_action`.
             num_envs: The number of rows that they must have, B; None for any.
 
         Raises:
-            TypeError: If an action is not a tensor of integers.
+            TypeError: If an action is not a tensor of integers, or of floating point.
             ValueError: If a head is missing or unknown, or an action has another shape than
-                `[B]` or is out of range.
+                `[B]` or `[B, D]`, is out of range or not finite.
         """
-        indices: dict[str, NDArray[Any]] = {}
-        rows = {"batch": num_envs}
+        by_head: dict[str, NDArray[Any]] = {}
+        rows = num_envs
         for name, action in require_heads("actions", actions, self.action_dims).items():
-            path = f'actions["{name}"]'
-            rows["batch"] = require_shape(path, action, rows).shape[0]
-            values = _host_values(path, action)
-            indices[name] = _indices(path, values, 0, self.action_dims[name])
-        return _environment_actions(self.action_space, indices)
+            by_head[name] = _values_of_head(name, self.action_dims[name], action, rows)
+            rows = len(by_head[name])
+        return _environment_actions(self.action_space, by_head)
 
 
 def _feature_dim(space: gymnasium.Space[Any], path: str) -> int:
@@ -262,31 +263,90 @@ def _one_hot(indices: NDArray[Any], sizes: ArrayLike) -> NDArray[Any]:
     return rows
 
 
-def _host_values(path: str, action: torch.Tensor) -> NDArray[Any]:
-    if action.dtype not in INDEX_DTYPES or action.is_meta:
+def _values_of_head(
+    name: str, dims: int | Gaussian, action: object, rows: int | None
+) -> NDArray[Any]:
+    path = f'actions["{name}"]'
+    if isinstance(dims, Gaussian):
+        return _numbers(path, action, rows, dims)
+    return _choices(path, action, rows, dims)
+
+
+def _choices(path: str, value: object, rows: int | None, n: int) -> NDArray[Any]:
+    """Return the indices that a categorical head chose, `[B]`."""
+    action = require_shape(path, value, {"batch": rows})
+    _require_values(path, action, INDEX_DTYPES, "integers")
+    return _indices(path, action.long().cpu().numpy(), 0, n)
+
+
+def _numbers(path: str, value: object, rows: int | None, head: Gaussian) -> NDArray[Any]:
+    """Return the numbers that a continuous head chose, `[B, D]`."""
+    action = require_shape(path, value, {"batch": rows, "numbers": head.size})
+    _require_values(path, action, FLOAT_DTYPES, "floating point")
+    numbers: NDArray[Any] = action.detach().cpu().double().numpy()
+    if not np.isfinite(numbers).all():
+        place = np.argwhere(~np.isfinite(numbers))[0].tolist()
+        raise ValueError(
+            f"{path}: expected finite numbers, got {numbers[tuple(place)]} at index {place}."
+        )
+    return numbers
+
+
+def _require_values(
+    path: str, action: torch.Tensor, dtypes: frozenset[torch.dtype], kind: str
+) -> None:
+    if action.dtype not in dtypes or action.is_meta:
         got = "a tensor on meta" if action.is_meta else action.dtype
-        raise TypeError(f"{path}: expected the values of integers, got {got}.")
-    return action.long().cpu().numpy()
+        raise TypeError(f"{path}: expected the values of {kind}, got {got}.")
 
 
-def _action_dims(space: gymnasium.Space[Any], path: str) -> dict[str, int]:
+def action_dims_of(space: gymnasium.Space[Any], path: str) -> dict[str, int | Gaussian]:
+    """Return the heads that a space of actions needs.
+
+    Args:
+        space: The space.
+        path: Its name in errors.
+
+    Raises:
+        TypeError: If a key of a Dict is not a string.
+        ValueError: If a space is of an unsupported kind, naming it.
+    """
+    if isinstance(space, spaces.Box):
+        return _gaussian_head(space, path)
     if isinstance(space, spaces.Discrete):
         return {"action": int(space.n)}
     if isinstance(space, spaces.MultiDiscrete):
         return {str(i): int(n) for i, n in enumerate(space.nvec.flatten())}
-    if isinstance(space, spaces.Dict):
-        if not all(isinstance(key, str) for key in space):
-            raise TypeError(f"{path}: expected keys that are strings, got {list(space)}.")
-        parts = {key: _action_dims(sub, f"{path}[{key!r}]") for key, sub in space.items()}
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        keys = [key for key, _ in _parts(space)]
+        if isinstance(space, spaces.Dict) and not all(isinstance(key, str) for key in keys):
+            raise TypeError(f"{path}: expected keys that are strings, got {keys}.")
+        parts = {key: action_dims_of(sub, f"{path}[{key!r}]") for key, sub in _parts(space)}
         heads = [(_head(key, sub), n) for key, dims in parts.items() for sub, n in dims.items()]
         if len(dict(heads)) < len(heads):
-            raise ValueError(f"{path}: expected keys that name each head once, got {list(space)}.")
+            raise ValueError(f"{path}: expected keys that name each head once, got {keys}.")
         return dict(heads)
     raise ValueError(f"{path}: expected {ACTIONS}, got {space}.")
 
 
-def _head(key: str, sub: str) -> str:
-    return key if sub == "action" else f"{key}.{sub}"
+def _gaussian_head(space: spaces.Box, path: str) -> dict[str, int | Gaussian]:
+    if space.dtype is None or space.dtype.kind != "f":
+        raise ValueError(
+            f"{path}: expected a Box of floating point, got {space}. Whole numbers are a "
+            "MultiDiscrete."
+        )
+    if not ((space.low <= space.high) & (space.low < np.inf) & (space.high > -np.inf)).all():
+        raise ValueError(
+            f"{path}: expected bounds with numbers between them, got low={space.low.tolist()} and "
+            f"high={space.high.tolist()}."
+        )
+    if not space.low.size:
+        raise ValueError(f"{path}: expected at least one action, got {space}.")
+    return {"action": Gaussian(space.low.size)}
+
+
+def _head(key: object, sub: str) -> str:
+    return str(key) if sub == "action" else f"{key}.{sub}"
 
 
 def _environment_actions(space: gymnasium.Space[Any], by_head: Mapping[str, NDArray[Any]]) -> Any:
@@ -295,10 +355,14 @@ def _environment_actions(space: gymnasium.Space[Any], by_head: Mapping[str, NDAr
     if isinstance(space, spaces.MultiDiscrete):
         stacked = np.stack([by_head[str(i)] for i in range(space.nvec.size)], axis=-1)
         return (stacked.reshape(-1, *space.nvec.shape) + space.start).astype(space.dtype)
-    assert isinstance(space, spaces.Dict)  # noqa: S101 - the constructor refuses other spaces
-    return {
+    if isinstance(space, spaces.Box):
+        numbers = by_head["action"].reshape(-1, *space.shape)
+        return np.clip(numbers, space.low, space.high).astype(space.dtype)
+    assert isinstance(space, spaces.Dict | spaces.Tuple)  # noqa: S101 - the constructor refuses other spaces
+    taken = {
         key: _environment_actions(
-            sub, {name: by_head[_head(key, name)] for name in _action_dims(sub, key)}
+            sub, {name: by_head[_head(key, name)] for name in action_dims_of(sub, str(key))}
         )
-        for key, sub in space.items()
+        for key, sub in _parts(space)
     }
+    return taken if isinstance(space, spaces.Dict) else tuple(taken.values())

@@ -12,7 +12,8 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from tamiyo_rl.policy.spaces import SpaceAdapter
+from tamiyo_rl.policy.action_dims import categorical
+from tamiyo_rl.policy.spaces import SpaceAdapter, action_dims_of
 from tamiyo_rl.training.envs.returned import as_rows, batch_of_one, read_info
 
 Masks = NDArray[np.bool_]
@@ -50,7 +51,8 @@ class ActionMasks:
         self._envs = envs
         self._space = envs.single_action_space
         self._num_envs = envs.num_envs
-        self._sizes = SpaceAdapter(envs.single_observation_space, self._space).action_dims
+        spaces_of_one = SpaceAdapter(envs.single_observation_space, self._space)
+        self._sizes = categorical(spaces_of_one.action_dims)
         self._has_method = _has_method(envs.unwrapped)
 
     def read(self, info: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Masks | None:
@@ -110,6 +112,9 @@ def _flat(space: gymnasium.Space[Any], masks: Any, rows: Rows, path: str) -> Mas
     if isinstance(masks, Mapping) and isinstance(space, spaces.Dict):
         parts = [_part(sub, masks, key, rows, path) for key, sub in space.items()]
         return np.concatenate(parts, axis=1)
+    if isinstance(masks, tuple) and isinstance(space, spaces.Tuple):
+        pairs = zip(space.spaces, masks, strict=True)
+        return np.concatenate([_flat(sub, m, rows, path) for sub, m in pairs], axis=1)
     size = _num_actions(space)
     if masks is None:
         return np.ones((len(rows), size), dtype=np.bool_)
@@ -117,10 +122,7 @@ def _flat(space: gymnasium.Space[Any], masks: Any, rows: Rows, path: str) -> Mas
 
 
 def _num_actions(space: gymnasium.Space[Any]) -> int:
-    if isinstance(space, spaces.Dict):
-        return sum(map(_num_actions, space.values()))
-    sizes: Any = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]  # the other spaces have n
-    return int(np.sum(sizes))
+    return sum(categorical(action_dims_of(space, "action_space")).values())
 
 
 def _checked(masks: Any, rows: Rows, size: int, path: str) -> Masks:

@@ -9,6 +9,7 @@ from itertools import accumulate
 
 import torch
 
+from tamiyo_rl.policy.action_dims import ActionDims, categorical, gaussian
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.checks import require_floats
@@ -135,9 +136,9 @@ class GradientNorms:
     """Measures the gradient of each part of a policy, before it is clipped.
 
     The parts of an `LSTMPolicyBundle` are `encoder`, `lstm`, `critic_lstm`, `initial_state`,
-    `policy` for the layers before the outputs, `head/NAME` for the outputs of each action head, and
-    `value`; those of another policy are the first words of its parameters' names. A part that no
-    gradient reached counts 0.
+    `policy` for the layers before the outputs, `head/NAME` for the outputs of each action head,
+    `log_std` for the deviations of continuous ones, and `value`; those of another policy are the
+    first words of its parameters' names. A part that no gradient reached counts 0.
 
     Args:
         bundle: The policy.
@@ -195,15 +196,14 @@ def _norm(parameter: torch.nn.Parameter, rows: slice) -> torch.Tensor:
     return norm
 
 
-def _parts(
-    name: str, action_dims: Mapping[str, int], *, is_output: bool
-) -> list[tuple[str, slice]]:
+def _parts(name: str, action_dims: ActionDims, *, is_output: bool) -> list[tuple[str, slice]]:
     """Return the parts that a parameter belongs to, and which of its rows."""
     module, _, rest = name.partition(".")
     if is_output:
-        ends = list(accumulate(action_dims.values()))
+        sizes = categorical(action_dims) | gaussian(action_dims)  # in the order of the outputs
+        ends = list(accumulate(sizes.values()))
         rows = map(slice, [0, *ends[:-1]], ends)
-        return [(f"head/{head}", part) for head, part in zip(action_dims, rows, strict=True)]
+        return [(f"head/{head}", part) for head, part in zip(sizes, rows, strict=True)]
     if module in {"core", "critic_core"} and rest.startswith("initial_"):
         return [("initial_state", slice(None))]
     return [(PARTS.get(module, module), slice(None))]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from tamiyo_rl.checks import describe, require_positive, require_shape
-from tamiyo_rl.policy.inputs import require_heads
+from tamiyo_rl.policy.action_dims import Gaussian, categorical
+from tamiyo_rl.policy.inputs import require_masks
 from tamiyo_rl.policy.protocol import HeadTensors, PolicyBundle
 from tamiyo_rl.policy.results import ActionResult
 from tamiyo_rl.recurrent.episode_plan import EpisodePlan
@@ -26,8 +27,8 @@ class RolloutBatch(NamedTuple):
 
     Attributes:
         features: `[b, S, F]`.
-        actions: By head, `[b, S]` int64.
-        masks: By head, `[b, S, N]` bool; None if none were stored.
+        actions: By head, `[b, S]` int64, or `[b, S, D]` floating point.
+        masks: By categorical head, `[b, S, N]` bool; None if none were stored.
         hidden: State of the rollout before each row's first step.
         plan: Where episodes start in the rows; pass it as `episode_starts`.
         log_prob: Joint log-probability at the time of the rollout, `[b, S]`.
@@ -126,10 +127,15 @@ class RolloutBuffer:
     def _allocate(self, bundle: PolicyBundle) -> None:
         shape = (self.num_envs, self.num_steps)
         floats = partial(torch.zeros, device=bundle.device, dtype=bundle.dtype)
-        self._action_dims = dict(bundle.action_dims)
+        self._num_choices = categorical(bundle.action_dims)
         self._features = floats(*shape, bundle.feature_dim)
-        self._actions = {head: floats(shape, dtype=torch.int64) for head in self._action_dims}
-        self._masks = floats(*shape, sum(self._action_dims.values()), dtype=torch.bool)
+        self._actions = {
+            head: floats(*shape, dims.size)
+            if isinstance(dims, Gaussian)
+            else floats(shape, dtype=torch.int64)
+            for head, dims in bundle.action_dims.items()
+        }
+        self._masks = floats(*shape, sum(self._num_choices.values()), dtype=torch.bool)
         self._log_prob = floats(shape)
         self._value = floats(shape)
         self._final_value = floats(shape)
@@ -177,7 +183,7 @@ class RolloutBuffer:
             rewards: `[B]`.
             terminated: `[B]` bool.
             truncated: `[B]` bool.
-            masks: By head, `[B, N]` bool, as they were passed to `get_action`.
+            masks: By categorical head, `[B, N]` bool, as they were passed to `get_action`.
             final_values: `[B]`, value of the true final observation where an episode ended and
                 the environment has begun the next one; None if the next step sees it.
             valid: `[B]` bool, false where the step only resets the environment: its action has
@@ -226,7 +232,7 @@ class RolloutBuffer:
 
     def _store_masks(self, masks: HeadTensors | None) -> None:
         if masks is not None:
-            by_head = require_heads("masks", masks, self._action_dims)
+            by_head = require_masks(masks, self._num_choices)
             if not self._masked:
                 self._masks.fill_(value=True)  # the steps before had none
             self._masks[:, self._step] = torch.cat(list(by_head.values()), dim=-1)
@@ -380,8 +386,8 @@ class RolloutBuffer:
         )
 
     def _masks_by_head(self, masks: torch.Tensor) -> dict[str, torch.Tensor]:
-        parts = masks.split(list(self._action_dims.values()), dim=-1)
-        return dict(zip(self._action_dims, parts, strict=True))
+        parts = masks.split(list(self._num_choices.values()), dim=-1)
+        return dict(zip(self._num_choices, parts, strict=True))
 
     def _take(self, stored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Gather rows of `[B, T, ...]` cut into sequences: a copy."""

@@ -17,7 +17,9 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from tamiyo_rl.checks import require_bool
+from tamiyo_rl.policy.action_dims import categorical
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic, unwrap
+from tamiyo_rl.policy.results import joint
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.rollout.normalization import CLIP, FeatureNormalizer
 from tamiyo_rl.training.rollout.statistics import EPSILON
@@ -33,16 +35,17 @@ def export_policy(path: str | os.PathLike[str], saved: SavedPolicy, *, masks: bo
     The program takes one step of any number of rows, and chooses the most probable actions. Its
     inputs are `features` `[B, F]` in float32, `episode_starts` `[B]` bool, and the state `h` and,
     with an LSTM, `c`, `[layers, B, hidden]`. Where an episode starts, the program takes the
-    initial state in place of the given one. Its outputs are `action`, a tensor `[B]` for each
-    head, the joint `log_prob` `[B]`, `value` `[B]`, and `next_h` and `next_c`, the state for the
-    next step. The action of a head with a name of its own is `action.<name>`.
+    initial state in place of the given one. Its outputs are `action`, a tensor `[B]`, or
+    `[B, D]` if it is continuous, for each head; the joint `log_prob` `[B]`; `value` `[B]`; and
+    `next_h` and `next_c`, the state for the next step. The action of a head with a name of its own
+    is `action.<name>`. Continuous actions are the means, and may leave the bounds of the space.
 
     Args:
         path: The file: `.onnx` for ONNX, which needs the extra `onnx`, or `.pt2` for
             `torch.export`.
         saved: The policy, as `load_policy` returns it.
-        masks: Whether the program takes a mask `[B, N]` bool for each head, named as the actions
-            are.
+        masks: Whether the program takes a mask `[B, N]` bool for each categorical head, named as
+            the actions are.
 
     Raises:
         ImportError: If the extra is missing.
@@ -115,27 +118,25 @@ class PolicyStep(nn.Module):
         starts = episode_starts.unsqueeze(-1)
         initial = self.network.initial_state(1).parts
         before = [torch.where(starts, new, old) for new, old in zip(initial, hidden, strict=True)]
-        logits, value, after = self.network.forward(
+        outputs, value, after = self.network.forward(
             self.normalize(features), HiddenState(*before), None
         )
-        log_probs = self.heads.masked_logits(logits, masks or None).log_softmax(dim=-1)
-        action = self.heads.mode(log_probs)
-        actions = {_name("action", head): a for head, a in self.heads.by_name(action).items()}
-        log_prob = self.heads.log_prob(log_probs, action).sum(dim=-1)
+        chosen, log_prob = self.heads.choose(outputs, masks or None, deterministic=True)
+        actions = {_name("action", head): action for head, action in chosen.items()}
         state = {f"next_{n}": part for n, part in zip("hc", after.parts, strict=False)}
-        return {**actions, "log_prob": log_prob, "value": value, **state}
+        return {**actions, "log_prob": joint(log_prob), "value": value, **state}
 
     def example_inputs(self, *, masks: bool) -> dict[str, Any]:
         """Return inputs of two rows, by the names of the arguments."""
         state = self.network.initial_state(ROWS)
-        dims = self.heads.action_dims if masks else {}
+        sizes = categorical(self.heads.action_dims) if masks else {}
         return {
             "features": torch.zeros(ROWS, len(self.normalize.shift), device="cpu"),
             "episode_starts": torch.ones(ROWS, dtype=torch.bool, device="cpu"),
             "hidden": tuple(part.detach() for part in state.parts),
             "masks": {
                 head: torch.ones(ROWS, actions, dtype=torch.bool, device="cpu")
-                for head, actions in dims.items()
+                for head, actions in sizes.items()
             },
         }
 

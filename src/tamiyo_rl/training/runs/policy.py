@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from tamiyo_rl.policy.action_dims import Gaussian
 from tamiyo_rl.policy.bundle import LSTMPolicyBundle
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.training.rollout.normalization import FeatureNormalizer
@@ -70,10 +71,18 @@ def save_policy(
 def policy_sizes(bundle: PolicyBundle) -> dict[str, Any]:
     """Return what a file holds of a policy beside its parameters and statistics.
 
+    A file that executes nothing holds no classes: a `Gaussian(2)` stands there as `[2]`.
+
     Args:
         bundle: The policy; only an `LSTMPolicyBundle` can be built again.
     """
-    settings = bundle.settings() if isinstance(bundle, LSTMPolicyBundle) else None
+    if not isinstance(bundle, LSTMPolicyBundle):
+        return {"settings": None, "dtype": bundle.dtype}
+    settings = bundle.settings()
+    settings["action_dims"] = {
+        head: [dims.size] if isinstance(dims, Gaussian) else dims
+        for head, dims in bundle.action_dims.items()
+    }
     return {"settings": settings, "dtype": bundle.dtype}
 
 
@@ -158,8 +167,13 @@ def build_policy(
 def _build(
     content: dict[str, Any], device: torch.device | str, encoder: nn.Module | None
 ) -> SavedPolicy:
+    settings = dict(content["settings"])
+    settings["action_dims"] = {
+        head: Gaussian(*dims) if isinstance(dims, list) else dims
+        for head, dims in settings["action_dims"].items()
+    }
     with torch.device(device):
-        bundle = LSTMPolicyBundle(**content["settings"], encoder=encoder)
+        bundle = LSTMPolicyBundle(**settings, encoder=encoder)
     bundle.to(device=device, dtype=content["dtype"]).load_state_dict(content["parameters"])
     normalizer = FeatureNormalizer(bundle.feature_dim)
     normalizer.load_state_dict(content["normalizer"])
