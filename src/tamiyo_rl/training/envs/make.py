@@ -159,3 +159,8 @@ gymnasium.register(
     max_episode_steps=500,
     reward_threshold=475.0,
 )
+gymnasium.register(
+    id="tamiyo-rl/PositionOnlyPendulum-v1",
+    entry_point="tamiyo_rl.training.envs.pendulum:make_pendulum",
+    max_episode_steps=200,
+)

@@ -9,7 +9,6 @@ from gymnasium.envs.classic_control.pendulum import PendulumEnv
 from gymnasium.spaces import Box
 from gymnasium.wrappers import TransformObservation
 
-PENDULUM = "tamiyo-rl/PositionOnlyPendulum-v1"
 SHOWN = slice(0, 2)  # the cosine and the sine of the angle
 
 
@@ -20,13 +19,6 @@ def make_pendulum(**settings: Any) -> gymnasium.Env[Any, Any]:
         **settings: Handed on to Gymnasium's `PendulumEnv`.
     """
     env = PendulumEnv(**settings)
-    space = env.observation_space
+    space: Any = env.observation_space
     shown = Box(space.low[SHOWN], space.high[SHOWN])
     return TransformObservation(env, lambda observation: observation[SHOWN], shown)
-
-
-gymnasium.register(
-    id=PENDULUM,
-    entry_point="tamiyo_rl.training.envs.pendulum:make_pendulum",
-    max_episode_steps=200,
-)
