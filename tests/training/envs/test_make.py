@@ -33,6 +33,20 @@ def test_the_default_task_has_an_id_a_limit_and_a_threshold() -> None:
     assert make_envs(max_episode_steps=7).unwrapped.max_episode_steps == 7  # type: ignore[attr-defined]  # only this environment has it
 
 
+def test_the_pendulum_shows_its_angle_and_hides_its_velocity() -> None:
+    shown = gymnasium.make("tamiyo-rl/PositionOnlyPendulum-v1")
+    whole = gymnasium.make("Pendulum-v1")
+    np.testing.assert_array_equal(shown.reset(seed=3)[0], whole.reset(seed=3)[0][:2])
+    for _ in range(5):
+        push = np.ones(1, np.float32)
+        (seen, *others), (full, *expected) = shown.step(push), whole.step(push)
+        np.testing.assert_array_equal(seen, full[:2])
+        assert others == expected
+        assert shown.observation_space.contains(seen)
+    assert shown.spec is not None
+    assert shown.spec.max_episode_steps == 200
+
+
 def test_one_environment_of_the_default_task_is_the_same_task() -> None:
     single, full = gymnasium.make(DEFAULT_TASK), gymnasium.make("CartPole-v1")
     shown, whole = single.reset(seed=3)[0], full.reset(seed=3)[0]
@@ -55,6 +69,16 @@ def test_vectorization_chooses_the_class_of_the_environments(
     envs.close()
 
 
+class Switches(gymnasium.Env[Any, Any]):
+    """Has actions of a kind that no policy has heads for."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.MultiBinary(2)
+
+
+gymnasium.register("Switches-v0", Switches)  # type: ignore[arg-type]  # the class makes one
+
+
 @pytest.mark.parametrize(
     ("env_id", "settings", "reason"),
     [
@@ -66,7 +90,7 @@ def test_vectorization_chooses_the_class_of_the_environments(
         ("two words", {}, "Error"),
         ("CartPole-v1", {"gravity_of_mars": 3}, "gravity_of_mars"),
         ("Acrobot-v1", {"vectorization": "native"}, "vector entry point"),
-        ("Pendulum-v1", {}, "action_space: expected Discrete"),
+        (f"{__name__}:Switches-v0", {}, "action_space: expected Box"),
     ],
 )
 def test_environments_that_cannot_be_made_are_named(

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from tamiyo_rl import LSTMPolicyBundle
@@ -16,6 +16,7 @@ from tamiyo_rl.training import (
     FeatureNormalizer,
     PPOConfig,
     RecurrentPPO,
+    RolloutBatch,
     evaluate_policy,
 )
 
@@ -23,8 +24,16 @@ SPACES = {
     "discrete": Discrete(3, start=5),
     "multi": MultiDiscrete([2, 3]),
     "dict": Dict(arm=MultiDiscrete([2, 2]), turn=Discrete(3)),
+    "mixed": Dict(arm=MultiDiscrete([2, 2]), push=Box(-1, 1, (2,)), turn=Discrete(3)),
+    "tuple": Tuple([Box(-1, 1, (2,)), Discrete(2), Discrete(3)]),
 }
-SIZES = {"discrete": [3], "multi": [2, 3], "dict": [2, 2, 3]}
+SIZES = {
+    "discrete": [3],
+    "multi": [2, 3],
+    "dict": [2, 2, 3],
+    "mixed": [2, 2, 3],
+    "tuple": [2, 3],
+}
 
 
 class Choosy(gymnasium.Env[Any, Any]):
@@ -59,6 +68,8 @@ class Choosy(gymnasium.Env[Any, Any]):
     def flat(self, action: Any) -> list[int]:
         if self.kind == "discrete":
             return [int(action) - 5]
+        if self.kind == "tuple":
+            return [*map(int, action[1:])]
         return (
             [*map(int, action)]
             if self.kind == "multi"
@@ -76,8 +87,10 @@ class Choosy(gymnasium.Env[Any, Any]):
         if self.given != "info":
             return {}
         heads = self.heads()
-        if self.kind == "dict":
+        if self.kind in {"dict", "mixed"}:
             return {"action_mask": {"arm": tuple(heads[:2]), "turn": heads[2]}}
+        if self.kind == "tuple":
+            return {"action_mask": (None, *heads)}
         return {"action_mask": tuple(heads) if self.kind == "multi" else heads[0]}
 
     def action_masks(self) -> Any:
@@ -92,6 +105,13 @@ def make(
 ) -> VectorEnv[Any, Any, Any]:
     vector = AsyncVectorEnv if asynchronous else SyncVectorEnv
     return vector([lambda: Choosy(kind, given)] * 2, autoreset_mode=mode)
+
+
+def log_probs_of(bundle: LSTMPolicyBundle, batch: RolloutBatch) -> dict[str, torch.Tensor]:
+    evaluation = bundle.evaluate_actions(
+        batch.features, batch.actions, batch.masks, batch.hidden, episode_starts=batch.plan
+    )
+    return evaluation.log_prob
 
 
 @pytest.mark.clause("C9")
@@ -116,7 +136,10 @@ def test_masked_actions_are_never_taken_and_the_ratio_is_one(
     for mask in batch.masks.values():
         assert (mask.sum(dim=-1)[batch.valid] == 1).all()
         assert mask[~batch.valid].all()
-    assert batch.log_prob[batch.valid].abs().max() < 1e-6
+    choices = [
+        log_prob for head, log_prob in log_probs_of(bundle, batch).items() if head in batch.masks
+    ]
+    assert torch.stack(choices)[:, batch.valid].abs().max() < 1e-6
     returns = evaluate_policy(bundle, make(kind, given, mode), FeatureNormalizer(2))
     assert returns.tolist() == [1.0, 1.0]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tamiyo_rl import LSTMPolicyBundle, find_inference_tensors
+from tamiyo_rl import Gaussian, LSTMPolicyBundle, find_inference_tensors
 from tamiyo_rl.training import RolloutBatch, RolloutBuffer
 
 pytestmark = pytest.mark.clause("C6", "C7")
@@ -16,7 +16,8 @@ ENVS = 3
 
 def make_bundle() -> LSTMPolicyBundle:
     torch.manual_seed(0)
-    return LSTMPolicyBundle(4, {"op": 3, "slot": 2}, hidden_dim=8, learn_initial_hidden=True)
+    heads: dict[str, int | Gaussian] = {"op": 3, "torque": Gaussian(2), "slot": 2}
+    return LSTMPolicyBundle(4, heads, hidden_dim=8, learn_initial_hidden=True)
 
 
 def fill(bundle: LSTMPolicyBundle, buffer: RolloutBuffer, *, masked: bool = False) -> None:

@@ -11,7 +11,9 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorActionWrapper, VectorEnv
+from gymnasium.vector.utils import batch_space
 
 from tamiyo_rl import LSTMPolicyBundle
 from tamiyo_rl.training import (
@@ -58,14 +60,31 @@ def exactly(reports: list[Any]) -> list[str]:
     return [repr(replace(report, fps=0.0)) for report in reports]
 
 
-def test_the_rest_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
-    whole = make_trainer(make_envs(num_envs=4))
+class PushedCartPole(VectorActionWrapper):
+    """The default task, whose action is a number: its sign is the direction."""
+
+    def __init__(self, num_envs: int) -> None:
+        env = make_envs(num_envs=num_envs)
+        super().__init__(env)
+        self.single_action_space = Box(-np.inf, np.inf, (1,))
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.get_state = env.get_state  # type: ignore[attr-defined]  # the default task has it
+        self.set_state = env.set_state  # type: ignore[attr-defined]  # as above
+
+    def actions(self, actions: Any) -> Any:
+        return (actions[:, 0] > 0).astype(np.int64)
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+def test_the_rest_is_the_same_to_the_last_bit(tmp_path: Path, continuous: bool) -> None:
+    make: Any = PushedCartPole if continuous else make_envs
+    whole = make_trainer(make(num_envs=4))
     expected = train(whole, UPDATES)
-    begun = make_trainer(make_envs(num_envs=4))
+    begun = make_trainer(make(num_envs=4))
     train(begun, 2)
     path = save_checkpoint(tmp_path, begun)
     torch.rand(7)  # what others draw in between does not count
-    resumed = make_trainer(make_envs(num_envs=4))
+    resumed = make_trainer(make(num_envs=4))
     load_checkpoint(path, resumed)
     assert exactly(train(resumed, UPDATES)) == exactly(expected[2:])
     parameters = zip(whole.bundle.parameters(), resumed.bundle.parameters(), strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tamiyo_rl import LSTMPolicyBundle
+from tamiyo_rl import Gaussian, LSTMPolicyBundle
 from tamiyo_rl.training import FeatureNormalizer, SavedPolicy, load_policy, save_policy
 
 
@@ -17,7 +17,7 @@ def make_policy() -> SavedPolicy:
     encoder = torch.nn.Linear(3, 5)
     bundle = LSTMPolicyBundle(
         3,
-        {"a": 2, "b": 4},
+        {"a": 2, "push": Gaussian(2), "b": 4},
         hidden_dim=8,
         num_lstm_layers=2,
         learn_initial_hidden=True,
@@ -34,6 +34,7 @@ def test_a_saved_policy_is_loaded_as_it_was(tmp_path: Path) -> None:
     features = torch.randn(4, 3)
     assert loaded.normalizer(features).equal(policy.normalizer(features))
     assert loaded.bundle.get_value(features).equal(policy.bundle.get_value(features))
+    assert loaded.bundle.settings() == policy.bundle.settings()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["policy.pt"]
 
 
