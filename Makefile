@@ -11,7 +11,7 @@ FIELD := $(VENV)-field
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test strict avx2 matrix lint format coverage bench curves popgym ablation silent-bugs figures verify docs serve site-test field-test dist dist-test clean
+.PHONY: help install demo test strict avx2 matrix lint format coverage bench curves popgym pendulum ablation silent-bugs figures verify docs serve site-test field-test dist dist-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,10 @@ curves: $(INSTALLED) ## Train four mistakes beside correct training, and draw th
 
 popgym: $(INSTALLED) ## Train the runs of POPGym that the record lacks, and write the page
 	$(BIN)/python -m benchmarks.popgym
+
+pendulum: $(INSTALLED) ## Train the runs with continuous actions that the record lacks, and write the page
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
+	$(BIN)/python -m benchmarks.pendulum
 
 ablation: $(INSTALLED) ## Train the variants of the ablation that the record lacks, and write the page
 	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'

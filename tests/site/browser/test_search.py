@@ -49,7 +49,7 @@ def test_search_finds(reader: Reader, query: str, page: str) -> None:
 @pytest.mark.parametrize(
     ("query", "page"),
     [
-        ("continuous actions", "start/limits"),
+        ("continuous actions", "how-to/continuous-actions"),
         ("gru", "explanation/episode-resets"),
         ("export", "how-to/export"),
         ("multi-agent", "start/limits"),

@@ -31,7 +31,7 @@ def phone(browser: Browser, zensical_address: str) -> Iterator[Reader]:
 @pytest.mark.parametrize(
     ("query", "page"),
     [
-        ("continuous actions", "start/limits"),
+        ("continuous actions", "how-to/continuous-actions"),
         ("gru", "explanation/episode-resets"),
         ("export", "how-to/export"),
         ("save best model", "how-to/evaluate"),
