@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing import (  # type: ignore[import-untype
     event_accumulator,
 )
 
-from tamiyo_rl import ContractError, HiddenState, LSTMPolicyBundle
+from tamiyo_rl import ContractError, Gaussian, HiddenState, LSTMPolicyBundle
+from tamiyo_rl.recurrent.episode_plan import Cell
 from tamiyo_rl.training import (
     PPOConfig,
     RecurrentPPO,
@@ -89,10 +90,13 @@ def test_explained_variance_leaves_out_the_steps_that_only_reset() -> None:
     assert returns.equal(batch.returns[batch.valid])
 
 
-def test_gradient_norms_are_those_of_each_part() -> None:
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_gradient_norms_are_those_of_each_part(cell: Cell) -> None:
     encoder = torch.nn.Linear(2, 5)
-    dims = {"op": 3, "slot": 2}
-    bundle = LSTMPolicyBundle(2, dims, hidden_dim=4, learn_initial_hidden=True, encoder=encoder)
+    dims: dict[str, int | Gaussian] = {"op": 3, "aim": Gaussian(2), "slot": 2}
+    bundle = LSTMPolicyBundle(
+        2, dims, hidden_dim=4, learn_initial_hidden=True, encoder=encoder, cell=cell
+    )
     norms = GradientNorms(bundle)
     grads = dict(bundle.named_parameters())
     for _ in range(2):
@@ -110,10 +114,12 @@ def test_gradient_norms_are_those_of_each_part() -> None:
 
     expected = {
         "encoder": norm(lambda n, g: g if n.startswith("encoder") else None),
-        "lstm": norm(lambda n, g: g if n.startswith("core.") and "initial" not in n else None),
+        cell: norm(lambda n, g: g if n.startswith("core.") and "initial" not in n else None),
         "initial_state": norm(lambda n, g: g if "initial" in n else None),
         "head/op": norm(lambda n, g: g[:3] if n.startswith("policy_head") else None),
-        "head/slot": norm(lambda n, g: g[3:] if n.startswith("policy_head") else None),
+        "head/slot": norm(lambda n, g: g[3:5] if n.startswith("policy_head") else None),
+        "head/aim": norm(lambda n, g: g[5:] if n.startswith("policy_head") else None),
+        "log_std": norm(lambda n, g: g if n == "log_std" else None),
         "value": norm(lambda n, g: g if n.startswith("value_head") else None),
     }
     assert norms.mean() == pytest.approx(expected, rel=1e-5)

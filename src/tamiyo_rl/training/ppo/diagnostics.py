@@ -9,16 +9,16 @@ from itertools import accumulate
 
 import torch
 
-from tamiyo_rl.policy.action_dims import ActionDims, categorical, gaussian
+from tamiyo_rl.policy.action_dims import categorical, gaussian
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.checks import require_floats
 from tamiyo_rl.training.rollout.buffer import RolloutBatch, RolloutBuffer
 
-# The parts of a policy, by the names of its modules.
+# The parts of a policy, by the names of its modules; `{cell}` is the kind of its memory.
 PARTS = {
-    "core": "lstm",
-    "critic_core": "critic_lstm",
+    "core": "{cell}",
+    "critic_core": "critic_{cell}",
     "policy_head": "policy",
     "value_head": "value",
 }
@@ -135,10 +135,11 @@ def explained_variance(values: torch.Tensor, returns: torch.Tensor) -> float:
 class GradientNorms:
     """Measures the gradient of each part of a policy, before it is clipped.
 
-    The parts of an `LSTMPolicyBundle` are `encoder`, `lstm`, `critic_lstm`, `initial_state`,
-    `policy` for the layers before the outputs, `head/NAME` for the outputs of each action head,
-    `log_std` for the deviations of continuous ones, and `value`; those of another policy are the
-    first words of its parameters' names. A part that no gradient reached counts 0.
+    The parts of an `LSTMPolicyBundle` are `encoder`, `lstm` and `critic_lstm` (`gru` and
+    `critic_gru` with that cell), `initial_state`, `policy` for the layers before the outputs,
+    `head/NAME` for the outputs of each action head, `log_std` for the deviations of continuous
+    ones, and `value`; those of another policy are the first words of its parameters' names. A part
+    that no gradient reached counts 0.
 
     Args:
         bundle: The policy.
@@ -167,7 +168,7 @@ class GradientNorms:
         pieces = [
             (part, parameter, rows)
             for name, parameter in parameters.items()
-            for part, rows in _parts(name, bundle.action_dims, is_output=name in outputs)
+            for part, rows in _parts(name, bundle, is_output=name in outputs)
         ]
         self._parts = [part for part, _, _ in pieces]
         self._pieces = [(parameter, rows) for _, parameter, rows in pieces]
@@ -196,17 +197,19 @@ def _norm(parameter: torch.nn.Parameter, rows: slice) -> torch.Tensor:
     return norm
 
 
-def _parts(name: str, action_dims: ActionDims, *, is_output: bool) -> list[tuple[str, slice]]:
+def _parts(name: str, bundle: PolicyBundle, *, is_output: bool) -> list[tuple[str, slice]]:
     """Return the parts that a parameter belongs to, and which of its rows."""
     module, _, rest = name.partition(".")
     if is_output:
-        sizes = categorical(action_dims) | gaussian(action_dims)  # in the order of the outputs
+        dims = bundle.action_dims
+        sizes = categorical(dims) | gaussian(dims)  # in the order of the outputs
         ends = list(accumulate(sizes.values()))
         rows = map(slice, [0, *ends[:-1]], ends)
         return [(f"head/{head}", part) for head, part in zip(sizes, rows, strict=True)]
     if module in {"core", "critic_core"} and rest.startswith("initial_"):
         return [("initial_state", slice(None))]
-    return [(PARTS.get(module, module), slice(None))]
+    part = PARTS.get(module, module).format(cell=getattr(bundle, "cell", "lstm"))
+    return [(part, slice(None))]
 
 
 @torch.no_grad()
