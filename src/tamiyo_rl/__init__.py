@@ -24,6 +24,7 @@ from tamiyo_rl.policy import (
     ForwardResult,
     Gaussian,
     HiddenState,
+    ImageEncoder,
     LSTMPolicyBundle,
     PolicyBundle,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Gaussian",
     "GradientReport",
     "HiddenState",
+    "ImageEncoder",
     "InferenceTensorWarning",
     "LSTMPolicyBundle",
     "MissingHiddenWarning",

@@ -3,6 +3,7 @@
 from tamiyo_rl.policy.action_dims import Gaussian
 from tamiyo_rl.policy.bundle import LSTMPolicyBundle
 from tamiyo_rl.policy.heads import ActionHeads
+from tamiyo_rl.policy.image_encoder import ImageEncoder
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.policy.results import ActionResult, EvalResult, ForwardResult
@@ -22,6 +23,7 @@ __all__ = [
     "ForwardResult",
     "Gaussian",
     "HiddenState",
+    "ImageEncoder",
     "LSTMPolicyBundle",
     "PolicyBundle",
 ]

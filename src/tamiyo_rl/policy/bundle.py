@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
@@ -186,6 +186,8 @@ class LSTMPolicyBundle:
         cls,
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
+        *,
+        encoder: nn.Module | Literal["cnn"] | None = None,
         **kwargs: Any,
     ) -> Self:
         """Build a bundle for Gymnasium spaces; `SpaceAdapter` converts what passes between.
@@ -194,10 +196,12 @@ class LSTMPolicyBundle:
             observation_space: Box, Discrete, MultiBinary, MultiDiscrete, or Dict and Tuple of them.
             action_space: Box, Discrete, MultiDiscrete, or Dict and Tuple of them. A Box becomes a
                 `Gaussian` head, whose actions `SpaceAdapter` clips to the bounds.
-            **kwargs: The keyword arguments of the constructor.
+            encoder: A module as for the constructor, or `"cnn"` for an `ImageEncoder`.
+            **kwargs: The other keyword arguments of the constructor.
 
         Raises:
-            ValueError: If a space is of another kind; a Box of whole numbers as actions among them.
+            ValueError: If a space is of another kind; a Box of whole numbers as actions among them;
+                or `"cnn"` is for observations that are no images.
 
         Examples:
             ```python
@@ -213,10 +217,14 @@ class LSTMPolicyBundle:
             4 {'action': 2}
             ```
         """
-        from tamiyo_rl.policy.spaces import SpaceAdapter  # noqa: PLC0415 - needs the extra `train`
+        from tamiyo_rl.policy.spaces import (  # noqa: PLC0415 - needs the extra `train`
+            SpaceAdapter,
+            make_image_encoder,
+        )
 
         adapter = SpaceAdapter(observation_space, action_space)
-        return cls(adapter.feature_dim, adapter.action_dims, **kwargs)
+        module = make_image_encoder(observation_space) if encoder == "cnn" else encoder
+        return cls(adapter.feature_dim, adapter.action_dims, encoder=module, **kwargs)
 
     # enforces C1
     def initial_hidden(self, batch_size: int = 1) -> HiddenState:
@@ -400,6 +408,12 @@ class LSTMPolicyBundle:
     def action_dims(self) -> dict[str, int | Gaussian]:
         """Number of actions by head, or a `Gaussian`."""
         return self.heads.action_dims
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        """What maps `[N, F]` to `[N, E]`, before the LSTM; None without one."""
+        encoder = self._module.encoder
+        return None if isinstance(encoder, nn.Identity) else encoder
 
     @property
     def device(self) -> torch.device:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tamiyo_rl.checks import FLOAT_DTYPES, describe, require_shape
 from tamiyo_rl.policy.action_dims import Gaussian
+from tamiyo_rl.policy.image_encoder import ImageEncoder
 from tamiyo_rl.policy.inputs import INDEX_DTYPES, require_heads
 
 OBSERVATIONS = "Box, Discrete, MultiBinary, MultiDiscrete, or Dict and Tuple of them"
@@ -58,6 +59,7 @@ class SpaceAdapter:
         self.action_space = action_space
         self.feature_dim = _feature_dim(observation_space, "observation_space")
         self.action_dims = action_dims_of(action_space, "action_space")
+        self.is_image = is_image(observation_space)
         if not self.feature_dim:
             raise ValueError(
                 f"observation_space: expected at least one number, got {observation_space}."
@@ -71,6 +73,8 @@ class SpaceAdapter:
         device: torch.device | str | None = None,
     ) -> torch.Tensor:
         """Flatten a batch of observations to float32 features `[B, F]`, discrete parts one-hot.
+
+        Images stay uint8.
 
         Args:
             observations: The observations of a vector environment.
@@ -121,7 +125,7 @@ class SpaceAdapter:
     def join(
         self, columns: Mapping[str, NDArray[Any]], device: torch.device | str | None = None
     ) -> torch.Tensor:
-        """Join what `columns` returned to float32 features `[B, F]`.
+        """Join what `columns` returned to float32 features `[B, F]`, or uint8 if it is an image.
 
         Args:
             columns: The features of each part, `[B, n]`.
@@ -130,7 +134,8 @@ class SpaceAdapter:
         Raises:
             ValueError: If this machine has no such device.
         """
-        features = _side_by_side(list(columns.values()))
+        parts = list(columns.values())
+        features = parts[0].astype(np.uint8) if self.is_image else _side_by_side(parts)
         try:
             return torch.as_tensor(features, device=device)
         except Exception as error:
@@ -158,6 +163,30 @@ class SpaceAdapter:
             by_head[name] = _values_of_head(name, self.action_dims[name], action, rows)
             rows = len(by_head[name])
         return _environment_actions(self.action_space, by_head)
+
+
+def is_image(space: gymnasium.Space[Any]) -> bool:
+    """Tell whether a space is one of images: a Box of uint8 from 0 to 255 in three dimensions."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
+        return False
+    return bool((space.low == 0).all() and (space.high == 255).all())
+
+
+def make_image_encoder(space: gymnasium.Space[Any]) -> ImageEncoder:
+    """Make the encoder for a space of images.
+
+    Args:
+        space: The space of one environment's observations.
+
+    Raises:
+        ValueError: If it is no space of images, or they are too small.
+    """
+    if not is_image(space):
+        raise ValueError(
+            'encoder: expected images for "cnn", a Box of uint8 from 0 to 255 with three '
+            f"dimensions, got {space}. Leave it out, or pass a module."
+        )
+    return ImageEncoder(space.shape or ())
 
 
 def _feature_dim(space: gymnasium.Space[Any], path: str) -> int:

@@ -40,7 +40,8 @@ class PPOConfig:
         value_coef: Weight of the value loss.
         entropy_coef: Weight of the entropy bonus.
         max_grad_norm: Largest norm of the gradient.
-        normalize_observations: Whether features are normalised by running statistics.
+        normalize_observations: Whether features are normalised by running statistics; images that
+            an encoder reads never are.
         normalize_rewards: Whether rewards are scaled by the running deviation of the return.
         consistency_tolerance: By how much the first minibatch of an update may miss the rollout's
             log-probabilities and values, in units of `max(1, |value|)`; None for what

@@ -160,6 +160,11 @@ gymnasium.register(
     reward_threshold=475.0,
 )
 gymnasium.register(
+    id="tamiyo-rl/ColourRecall-v1",
+    entry_point="tamiyo_rl.training.envs.colour_recall:ColourRecall",
+    reward_threshold=0.95,
+)
+gymnasium.register(
     id="tamiyo-rl/PositionOnlyPendulum-v1",
     entry_point="tamiyo_rl.training.envs.pendulum:make_pendulum",
     max_episode_steps=200,

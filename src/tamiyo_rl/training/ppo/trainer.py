@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from gymnasium.vector import VectorEnv
 
 from tamiyo_rl.policy.network import FactoredRecurrentActorCritic
@@ -19,7 +20,7 @@ from tamiyo_rl.training.ppo.diagnostics import UpdateReport, explained_variance,
 from tamiyo_rl.training.ppo.seeding import random_state, seed_generators, set_random_state
 from tamiyo_rl.training.ppo.updater import PPOUpdater, UpdateResult
 from tamiyo_rl.training.rollout.buffer import RolloutBuffer
-from tamiyo_rl.training.rollout.collector import RolloutCollector
+from tamiyo_rl.training.rollout.collector import RolloutCollector, reads_images
 from tamiyo_rl.training.rollout.normalization import FeatureNormalizer
 
 
@@ -81,7 +82,11 @@ class RecurrentPPO:
         self._require_whole_rollouts()
         self._require_wrapped()
         self.buffer = RolloutBuffer(
-            bundle, envs.num_envs, config.num_steps, sequence_length=config.sequence_length
+            bundle,
+            envs.num_envs,
+            config.num_steps,
+            sequence_length=config.sequence_length,
+            feature_dtype=torch.uint8 if reads_images(bundle, envs) else None,
         )
         self.collector = RolloutCollector(envs, bundle, self.buffer, config)
         self.updater = PPOUpdater(bundle, config)

@@ -62,6 +62,8 @@ class RolloutBuffer:
         num_envs: Environments, B.
         num_steps: Steps of one rollout, T.
         sequence_length: Steps of one training row, a divisor of T; None for T.
+        feature_dtype: Type in which features are stored, such as `torch.uint8` for images; None for
+            that of the policy.
 
     Raises:
         ValueError: If a size is below 1, or `sequence_length` does not divide `num_steps`.
@@ -110,6 +112,7 @@ class RolloutBuffer:
         num_steps: int,
         *,
         sequence_length: int | None = None,
+        feature_dtype: torch.dtype | None = None,
     ) -> None:
         length = num_steps if sequence_length is None else sequence_length
         require_positive(num_envs=num_envs, num_steps=num_steps, sequence_length=length)
@@ -121,14 +124,14 @@ class RolloutBuffer:
         self.num_steps = num_steps
         self.sequence_length = length
         self.num_rows = num_envs * num_steps // length
-        self._allocate(bundle)
+        self._allocate(bundle, feature_dtype or bundle.dtype)
         self.reset()
 
-    def _allocate(self, bundle: PolicyBundle) -> None:
+    def _allocate(self, bundle: PolicyBundle, feature_dtype: torch.dtype) -> None:
         shape = (self.num_envs, self.num_steps)
         floats = partial(torch.zeros, device=bundle.device, dtype=bundle.dtype)
         self._num_choices = categorical(bundle.action_dims)
-        self._features = floats(*shape, bundle.feature_dim)
+        self._features = floats(*shape, bundle.feature_dim, dtype=feature_dtype)
         self._actions = {
             head: floats(*shape, dims.size)
             if isinstance(dims, Gaussian)
@@ -151,6 +154,11 @@ class RolloutBuffer:
             "final_values": self._final_value.unbind(1),
             **{self._action_names[name]: a.unbind(1) for name, a in self._actions.items()},
         }
+
+    @property
+    def feature_bytes(self) -> int:
+        """Memory that the features take, in bytes."""
+        return self._features.nbytes
 
     def reset(self) -> None:
         """Forget what was stored, to begin the next rollout."""
@@ -203,6 +211,7 @@ class RolloutBuffer:
             )
         if not isinstance(result, ActionResult):
             raise TypeError(f"result: expected an ActionResult, got {describe(result)}.")
+        self._require_kept(features)
         self._copy("features", features)
         self._copy("log_prob", result.joint_log_prob)
         self._copy("value", result.value)
@@ -223,6 +232,14 @@ class RolloutBuffer:
         if self._step % self.sequence_length == 0:
             self._store_hidden(hidden)
         self._step += 1
+
+    def _require_kept(self, features: torch.Tensor) -> None:
+        """Raise if storing the features would cut their fractions off."""
+        dtype = self._features.dtype
+        if not dtype.is_floating_point and getattr(features, "dtype", dtype) != dtype:
+            raise TypeError(
+                f"features: expected {dtype}, as they are stored, got {features.dtype}."
+            )
 
     def _copy(self, name: str, value: torch.Tensor) -> None:
         column = self._views[name][self._step]

@@ -10,6 +10,7 @@ from gymnasium.vector import VectorEnv
 
 from tamiyo_rl.checks import require_shape
 from tamiyo_rl.policy.protocol import PolicyBundle
+from tamiyo_rl.policy.spaces import is_image
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.distributed import rank
@@ -47,7 +48,8 @@ class RolloutCollector:
         self.config = config
         self.stepper = EnvironmentStepper(envs, bundle.device)
         self.normalizer = FeatureNormalizer(
-            bundle.feature_dim, enabled=config.normalize_observations
+            bundle.feature_dim,
+            enabled=config.normalize_observations and not reads_images(bundle, envs),
         )
         self.reward_scaler = RewardScaler(
             envs.num_envs, config.gamma, enabled=config.normalize_rewards
@@ -192,6 +194,16 @@ class RolloutCollector:
         if step.final_features is None:
             return None
         return self.bundle.get_value(self.normalizer(step.final_features), hidden)
+
+
+def reads_images(bundle: PolicyBundle, envs: VectorEnv[Any, Any, Any]) -> bool:
+    """Tell whether an encoder reads the images of these environments as they are.
+
+    Args:
+        bundle: The policy.
+        envs: Its environments.
+    """
+    return is_image(envs.single_observation_space) and getattr(bundle, "encoder", None) is not None
 
 
 def _like(own: torch.Tensor, saved: object, name: str) -> torch.Tensor:

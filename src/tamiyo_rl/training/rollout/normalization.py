@@ -56,18 +56,21 @@ class FeatureNormalizer:
                 in then.
         """
         checked = self._checked(features)
+        if not self.enabled:
+            return
         if checked.is_meta or not checked.shape[0]:
             raise ValueError(f"features: expected rows with values, got {features!r}.")
         values = checked.detach().to("cpu", torch.float64).numpy()
         _require_float32("features", values)
-        if self.enabled:
-            self._statistics.update(gather_rows(values))
+        self._statistics.update(gather_rows(values))
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Normalise features `[B, F]`, clipped to 10 standard deviations."""
         features = self._checked(features)
         if not self.enabled:
             return features
+        if features.dtype == torch.uint8:
+            features = features.float()
         if features.is_cpu and features.dtype == torch.float32:
             return torch.from_numpy(self._normalized(features.detach().numpy()))
         shift = torch.from_numpy(self._statistics.mean).to(features)
@@ -98,8 +101,8 @@ class FeatureNormalizer:
         is_plain = type(features) is torch.Tensor and features.layout == torch.strided
         if not is_plain or features.is_nested or features.shape[1:] != (self.feature_dim,):
             require_shape("features", features, {"batch": None, "features": self.feature_dim})
-        if not features.is_floating_point():
-            raise TypeError(f"features: expected floating point, got {features.dtype}.")
+        if not features.is_floating_point() and features.dtype != torch.uint8:
+            raise TypeError(f"features: expected floating point or uint8, got {features.dtype}.")
         return features
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from tamiyo_rl.policy.action_dims import Gaussian
 from tamiyo_rl.policy.bundle import LSTMPolicyBundle
+from tamiyo_rl.policy.image_encoder import ImageEncoder
 from tamiyo_rl.policy.protocol import PolicyBundle
 from tamiyo_rl.training.rollout.normalization import FeatureNormalizer
 from tamiyo_rl.training.storage.files import read_saved, write_saved
@@ -71,7 +72,8 @@ def save_policy(
 def policy_sizes(bundle: PolicyBundle) -> dict[str, Any]:
     """Return what a file holds of a policy beside its parameters and statistics.
 
-    A file that executes nothing holds no classes: a `Gaussian(2)` stands there as `[2]`.
+    A file that executes nothing holds no classes: a `Gaussian(2)` stands there as `[2]`, and an
+    `ImageEncoder` as its arguments.
 
     Args:
         bundle: The policy; only an `LSTMPolicyBundle` can be built again.
@@ -83,6 +85,8 @@ def policy_sizes(bundle: PolicyBundle) -> dict[str, Any]:
         head: [dims.size] if isinstance(dims, Gaussian) else dims
         for head, dims in bundle.action_dims.items()
     }
+    if isinstance(bundle.encoder, ImageEncoder):
+        settings["encoder"] = [list(bundle.encoder.shape), bundle.encoder.width]
     return {"settings": settings, "dtype": bundle.dtype}
 
 
@@ -97,7 +101,8 @@ def load_policy(
     Args:
         path: The file.
         device: Where the policy goes.
-        encoder: Built as the one that was saved; its parameters are loaded.
+        encoder: Built as the one that was saved; its parameters are loaded. None for none, or for
+            an `ImageEncoder`, which is built again.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -172,8 +177,10 @@ def _build(
         head: Gaussian(*dims) if isinstance(dims, list) else dims
         for head, dims in settings["action_dims"].items()
     }
+    images = settings.pop("encoder", None)
     with torch.device(device):
-        bundle = LSTMPolicyBundle(**settings, encoder=encoder)
+        own = ImageEncoder(*images) if images and encoder is None else encoder
+        bundle = LSTMPolicyBundle(**settings, encoder=own)
     bundle.to(device=device, dtype=content["dtype"]).load_state_dict(content["parameters"])
     normalizer = FeatureNormalizer(bundle.feature_dim)
     normalizer.load_state_dict(content["normalizer"])

@@ -214,6 +214,7 @@ def make_trainer(settings: RunSettings) -> Iterator[RecurrentPPO]:
             cell=settings.cell,
             critic=settings.critic,
             head_dims=settings.head_dims,
+            encoder=settings.encoder,
         ).to(local_device(settings.device))
         trainer = RecurrentPPO(envs, _wrapped(bundle), settings.ppo)
         if settings.init_from is not None:

@@ -45,6 +45,7 @@ class RunSettings:
         cell: The kind of memory.
         critic: Whether the value reads the policy's LSTM, or one of its own.
         head_dims: Widths of the layers between an LSTM and each output.
+        encoder: Convolutions for observations that are images; None for none.
         init_from: Saved policy with which the training begins, such as policy.pt; of the same
             sizes. None for a policy of random parameters.
         device: Where the policy is trained.
@@ -75,6 +76,7 @@ class RunSettings:
     cell: Cell = "lstm"
     critic: Critic = "separate"
     head_dims: tuple[int, ...] = (64,)
+    encoder: Literal["cnn"] | None = None
     init_from: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 1
