@@ -40,7 +40,8 @@ as a user makes it, by changing a policy, a module or an optimizer.
 Before the first step of an update, training computes the log-probabilities and values of the
 rollout again. The table shows by how much they differ, the largest of four updates with episodes
 that end inside the rollout. RLlib computes the old values in its learner, so there is nothing to
-compare.
+compare. [Who keeps the contract](who-keeps-the-contract.md) asks the same libraries about resets,
+truncation, gradients and copies.
 
 | library | log-probability | value |
 |---|---|---|
