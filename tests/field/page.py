@@ -13,6 +13,8 @@ LIBRARIES = {
     "torchrl": "torchrl",
     "rsl_rl": "rsl-rl-lib",
     "rllib": "ray",
+    "skrl": "skrl",
+    "tianshou": "tianshou",
     "lightning": "lightning",
     "transformers": "transformers",
 }
@@ -49,7 +51,7 @@ truncation, gradients and copies.
 
 `make field-test` installs the libraries, runs all of it, and writes this page: Python {python},
 {versions}.
-skrl 2.1.1 and tianshou 2.0.1 install and are not among the cases; pufferlib did not build.
+pufferlib did not build.
 """
 
 
