@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.contract.page import PAGE, RECORD, REPRODUCED, REPRODUCTIONS, write_page
-from tests.field.contract.seen import LENGTH, Answer, Outputs, Seen, answers
+from tests.field.contract.seen import GAMMA, LAMBDA, LENGTH, Answer, Outputs, Seen, answers
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,7 +59,10 @@ class Loop:
     def target(self, step: int) -> float:
         bootstrapped = {"before": LENGTH, "after": 1, "nothing": 0, "other": 7}
         last = bootstrapped.get(self.mistake, LENGTH + 1)
-        return 1 + 0.9 * sum(range(last + 1))
+        target = 1 + GAMMA * sum(range(last + 1))
+        if self.mistake == "next" and step == LENGTH:
+            return 1 + GAMMA * (1 - LAMBDA + LAMBDA * self.target(1))
+        return target
 
     def reached(self, step: int) -> list[int]:
         return (
@@ -96,6 +99,7 @@ def test_a_mistake_is_answered_no(mistake: str, broken: set[str]) -> None:
         ("before", "the observation before the last"),
         ("after", "the observation after the reset"),
         ("nothing", "nothing"),
+        ("next", "the next episode"),
         ("other", "another value"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -62,7 +62,7 @@ def make(
     actor: type[Recurrent] = Recurrent,
     critic: type[RecurrentCritic] = RecurrentCritic,
     *,
-    envs: list[Callable[[], Any]] | None = None,
+    envs: Sequence[Callable[[], Any]] | None = None,
     steps: int = 64,
     **settings: Any,
 ) -> tuple[PPO, Collector[Any]]:

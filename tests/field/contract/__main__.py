@@ -15,6 +15,8 @@ LIBRARIES = {
     "torchrl": "torchrl",
     "rsl_rl": "rsl-rl-lib",
     "rllib": "ray",
+    "skrl": "skrl",
+    "tianshou": "tianshou",
 }
 
 

@@ -14,7 +14,7 @@ from ray.tune.registry import register_env
 
 from tests.field import rllib_cases
 from tests.field.contract.clock import Clock
-from tests.field.contract.seen import GAMMA, Seen, outputs, reached_steps
+from tests.field.contract.seen import GAMMA, LAMBDA, Seen, outputs, reached_steps
 
 STEPS = 8
 
@@ -37,7 +37,7 @@ def observe(*, shares_encoder: bool = False, **clock: Any) -> Seen:
             return super().compute_loss_for_module(batch=batch, fwd_out=fwd_out, **kwargs)
 
     settings: dict[str, Any] = {"train_batch_size_per_learner": 2 * STEPS, "minibatch_size": None}
-    settings |= {"num_epochs": 1, "gamma": GAMMA, "lr": 0.0}
+    settings |= {"num_epochs": 1, "gamma": GAMMA, "lr": 0.0, "lambda_": LAMBDA}
     settings["model"] = {"vf_share_layers": shares_encoder}
     firsts = itertools.cycle([2, clock["length"]])
     register_env("clock", lambda _: Clock(first=next(firsts), **clock))

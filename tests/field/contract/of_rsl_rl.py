@@ -9,7 +9,7 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict  # type: ignore[import-untyped]  # it ships no types
 
 from tests.field import rsl_rl_cases
-from tests.field.contract.seen import GAMMA, Seen, outputs, reached_steps
+from tests.field.contract.seen import GAMMA, LAMBDA, Seen, outputs, reached_steps
 
 STEPS = 8
 
@@ -49,6 +49,7 @@ class Clocks(VecEnv):
 def observe(**clock: Any) -> Seen:
     """Train for two updates that change nothing."""
     settings: dict[str, Any] = {"num_mini_batches": 1, "num_learning_epochs": 1, "gamma": GAMMA}
+    settings["lam"] = LAMBDA
     settings |= {"learning_rate": 0.0, "schedule": "fixed"}
     runner = rsl_rl_cases.make(env=Clocks(**clock), steps=STEPS, **settings)
     algorithm = runner.alg

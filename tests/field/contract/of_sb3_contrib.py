@@ -10,7 +10,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from tests.field.contract.clock import Clock
-from tests.field.contract.seen import GAMMA, Seen, outputs, reached_steps
+from tests.field.contract.seen import GAMMA, LAMBDA, Seen, outputs, reached_steps
 
 STEPS = 8
 
@@ -18,7 +18,13 @@ STEPS = 8
 def observe(policy: Any = "MlpLstmPolicy", **clock: Any) -> Seen:
     """Train for two updates that change nothing."""
     envs = DummyVecEnv([partial(Clock, **clock), partial(Clock, first=2, **clock)])
-    settings = {"n_steps": STEPS, "batch_size": 2 * STEPS, "n_epochs": 1, "gamma": GAMMA}
+    settings: dict[str, Any] = {
+        "n_steps": STEPS,
+        "batch_size": 2 * STEPS,
+        "n_epochs": 1,
+        "gamma": GAMMA,
+    }
+    settings["gae_lambda"] = LAMBDA
     model: Any = RecurrentPPO(policy, envs, learning_rate=0.0, seed=0, device="cpu", **settings)
     seen = Seen.nothing()
     train, evaluate = model.train, model.policy.evaluate_actions

@@ -16,7 +16,7 @@ from torchrl.objectives.value import GAE
 
 from tests.field import torchrl_cases
 from tests.field.contract.clock import Clock
-from tests.field.contract.seen import GAMMA, Seen, outputs, reached_steps
+from tests.field.contract.seen import GAMMA, LAMBDA, Seen, outputs, reached_steps
 
 STEPS = 8
 
@@ -28,7 +28,7 @@ def observe(make: Callable[..., EnvBase], advantage: dict[str, Any], **clock: An
     frames = env.batch_size.numel() * STEPS
     primed = Compose(InitTracker(), parts.core.make_tensordict_primer())
     env = TransformedEnv(env, primed)
-    estimate = GAE(gamma=GAMMA, lmbda=0.95, value_network=parts.loss.critic_network, **advantage)
+    estimate = GAE(gamma=GAMMA, lmbda=LAMBDA, value_network=parts.loss.critic_network, **advantage)
     collector = Collector(env, parts.policy, frames_per_batch=frames, total_frames=2 * frames)
     seen = Seen.nothing()
     for data in collector:

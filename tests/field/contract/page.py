@@ -58,6 +58,13 @@ REPRODUCED = {
     ("rsl-rl-lib", "bootstrap"): "rsl_rl_time_out",
     ("rsl-rl-lib", "copy"): "rsl_rl_reused_tensor",
     ("rllib", "carried"): "rllib_critic_state",
+    ("skrl", "carried"): "skrl_stored_state",
+    ("skrl", "bootstrap"): "skrl_truncation",
+    ("skrl, time_limit_bootstrap=True", "carried"): "skrl_stored_state",
+    ("skrl, time_limit_bootstrap=True", "bootstrap"): "skrl_truncation",
+    ("tianshou", "alike"): "tianshou_stacks",
+    ("tianshou", "carried"): "tianshou_stacks",
+    ("tianshou", "bootstrap"): "tianshou_stacks",
 }
 
 TEXT = """\
@@ -72,7 +79,9 @@ number of the step: 1, 2, 3, ... Each episode shows the same, so that each outpu
 
 {questions}
 
-A difference under {tolerance:.0e} counts as none.
+A difference under {tolerance:.0e} counts as none. The users of skrl write its recurrent models:
+those here reset their state where it says that an episode ended. Lightning and transformers collect
+no rollouts.
 
 ## The answers
 
