@@ -67,7 +67,13 @@ def make(
     settled = {**MODEL, **model}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+        ray.init(
+            address="local",  # another program's Ray may be running
+            num_cpus=1,
+            include_dashboard=False,
+            log_to_driver=False,
+            ignore_reinit_error=True,
+        )
         config = (
             PPOConfig()
             .environment(env)

@@ -13,7 +13,7 @@ import ray
 from ray.rllib.algorithms.ppo import PPOConfig
 
 assert version("ray") == "2.60.0"
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 config = (
     PPOConfig()
     .environment("CartPole-v1")
