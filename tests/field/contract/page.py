@@ -14,24 +14,25 @@ QUESTIONS = {
     "rollout": (
         "reset in the rollout",
         """\
-Does each episode of a rollout begin from the same state? Measured is by how much the outputs of the
-  rollout at the same step differ between episodes.""",
+Does each episode of a rollout begin from the same state? The cell shows by how much the outputs of
+  the rollout at the same step differ between episodes.""",
     ),
     "training": (
         "reset in training",
         """\
-The same of what training computes for that rollout, before its first step.""",
+Does each episode begin from the same state where training computes the outputs again?""",
     ),
     "alike": (
         "both alike",
         """\
-Are the outputs of training those of the rollout, at each step?""",
+Are the outputs of training those of the rollout, at each step? The cell shows by how much they
+  differ.""",
     ),
     "carried": (
         "carried over a cut",
         """\
 Where a rollout is cut inside an episode, or training cuts it into pieces, does the state go on?
-  Measured is by how much outputs and values at the same step differ, over two rollouts.""",
+  The cell shows by how much outputs and values at the same step differ, over two rollouts.""",
     ),
     "bootstrap": (
         "truncation is bootstrapped from",
@@ -42,14 +43,14 @@ Which value continues the return of an episode that is truncated? Right is that 
     "gradient": (
         "no gradient crosses an end",
         """\
-Does the gradient of an output reach the observations of its own episode only? Measured is how many
-  steps reach another.""",
+Does the gradient of an output reach the observations of its own episode only? The cell shows
+  how many steps reach another.""",
     ),
     "copy": (
         "stores a copy",
         """\
-Does a rollout store the same if the environment writes all observations into one array? Measured is
-  how many differ.""",
+Does a rollout store the same if the environment writes all observations into one array? The cell
+  shows how many differ.""",
     ),
 }
 # Each "no", and the file that reproduces it.
