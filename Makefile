@@ -47,6 +47,7 @@ field-test: $(FIELD)/installed ## Train with other libraries under the tools, an
 	$(FIELD)/bin/python -m pytest --plug-in --devices cpu docs/plug-in src/tamiyo_rl/integrations
 	$(FIELD)/bin/python -m pytest -m field tests/field
 	$(FIELD)/bin/python -m tests.field
+	$(FIELD)/bin/python -m tests.field.contract
 
 dist: $(INSTALLED) ## Build the wheel and the sdist into dist/
 	rm -rf dist

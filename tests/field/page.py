@@ -13,6 +13,8 @@ LIBRARIES = {
     "torchrl": "torchrl",
     "rsl_rl": "rsl-rl-lib",
     "rllib": "ray",
+    "skrl": "skrl",
+    "tianshou": "tianshou",
     "lightning": "lightning",
     "transformers": "transformers",
 }
@@ -40,7 +42,8 @@ as a user makes it, by changing a policy, a module or an optimizer.
 Before the first step of an update, training computes the log-probabilities and values of the
 rollout again. The table shows by how much they differ, the largest of four updates with episodes
 that end inside the rollout. RLlib computes the old values in its learner, so there is nothing to
-compare.
+compare. [Who keeps the contract](who-keeps-the-contract.md) asks the same libraries about resets,
+truncation, gradients and copies.
 
 | library | log-probability | value |
 |---|---|---|
@@ -48,7 +51,7 @@ compare.
 
 `make field-test` installs the libraries, runs all of it, and writes this page: Python {python},
 {versions}.
-skrl 2.1.1 and tianshou 2.0.1 install and are not among the cases; pufferlib did not build.
+pufferlib did not build.
 """
 
 

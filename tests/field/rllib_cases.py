@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import ray
@@ -54,20 +56,31 @@ class CachedTable(DefaultPPOTorchRLModule):
 
 
 def make(
-    module_class: type[DefaultPPOTorchRLModule] = DefaultPPOTorchRLModule, **settings: Any
+    module_class: type[DefaultPPOTorchRLModule] = DefaultPPOTorchRLModule,
+    *,
+    env: Any = "CartPole-v1",
+    model: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
 ) -> Any:
     """Make the algorithm."""
     logging.getLogger("ray").setLevel(logging.ERROR)
+    settled = {**MODEL, **model}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+        ray.init(
+            address="local",  # another program's Ray may be running
+            num_cpus=1,
+            include_dashboard=False,
+            log_to_driver=False,
+            ignore_reinit_error=True,
+        )
         config = (
             PPOConfig()
-            .environment("CartPole-v1")
+            .environment(env)
             .env_runners(num_env_runners=0, num_envs_per_env_runner=2)
             .learners(num_learners=0)
             .training(**{**SETTINGS, **settings})
-            .rl_module(rl_module_spec=RLModuleSpec(module_class=module_class, model_config=MODEL))
+            .rl_module(rl_module_spec=RLModuleSpec(module_class=module_class, model_config=settled))
         )
         return config.build_algo()
 

@@ -77,25 +77,33 @@ class CachedTable(RNNModel):
         return latent * self.table
 
 
-def make(actor: type[RNNModel] = RNNModel, critic: type[RNNModel] = RNNModel) -> OnPolicyRunner:
+def make(
+    actor: type[RNNModel] = RNNModel,
+    critic: type[RNNModel] = RNNModel,
+    *,
+    env: VecEnv | None = None,
+    steps: int = 16,
+    **algorithm: Any,
+) -> OnPolicyRunner:
     """Make the runner."""
     torch.manual_seed(0)
     model = {"hidden_dims": [16], "rnn_hidden_dim": 16}
     gaussian = {"class_name": "rsl_rl.modules.distribution:GaussianDistribution"}
     settings = {
-        "num_steps_per_env": 16,
+        "num_steps_per_env": steps,
         "save_interval": 100,
         "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
         "algorithm": {
             "class_name": "rsl_rl.algorithms:PPO",
             "num_learning_epochs": 2,
             "num_mini_batches": 2,
+            **algorithm,
         },
         "actor": {"class_name": actor, "distribution_cfg": gaussian, **model},
         "critic": {"class_name": critic, **model},
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        return OnPolicyRunner(Point(), settings)
+        return OnPolicyRunner(env or Point(), settings)
 
 
 def learn(runner: OnPolicyRunner, iterations: int) -> None:

@@ -48,10 +48,10 @@ class Detach(nn.Module):
         return inputs.detach()
 
 
-def make(*, detach_logits: bool = False, detach_values: bool = False) -> Parts:
+def make(*, inputs: int = 4, detach_logits: bool = False, detach_values: bool = False) -> Parts:
     """Make the parts, with an LSTM that the policy and the value share."""
     torch.manual_seed(0)
-    core = LSTMModule(input_size=4, hidden_size=16, in_key="observation", out_key="embed")
+    core = LSTMModule(input_size=inputs, hidden_size=16, in_key="observation", out_key="embed")
     env = TransformedEnv(
         GymEnv("CartPole-v1"), Compose(InitTracker(), core.make_tensordict_primer())
     )

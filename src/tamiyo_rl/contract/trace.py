@@ -24,6 +24,7 @@ from torch.utils.weak import WeakIdKeyDictionary, WeakTensorKeyDictionary
 from tamiyo_rl.contract.graph import shares_storage, storage_of
 from tamiyo_rl.contract.nesting import walk_tensors
 from tamiyo_rl.contract.search import find_inference_tensors
+from tamiyo_rl.contract.threads import ThreadFollower
 from tamiyo_rl.contract.wording import and_more, shortened
 
 _MESSAGES = (
@@ -83,9 +84,10 @@ def trace_crossings() -> Iterator[None]:
     costs a Python call. It keeps no tensor alive, and costs nothing outside.
 
     A line is the user's own, with up to two of its callers: the innermost that is not in the
-    standard library or an installed package. For a tensor that was made unseen, no line is given:
-    it was made before the context was entered, in another thread, or in a function that
-    `torch.compile` compiled. Compiled functions run as they do outside.
+    standard library or an installed package. Threads that are started in the context are traced
+    too, those of an executor as well, until it is left. For a tensor that was made unseen, no line
+    is given: it was made before the context was entered, in a thread that was started elsewhere, or
+    in a function that `torch.compile` compiled. Compiled functions run as they do outside.
 
     Examples:
         ```python
@@ -103,43 +105,52 @@ def trace_crossings() -> Iterator[None]:
         ```
 
         ```text
-        torch.lstm() was given inference tensors at contract/trace.py:100 in <module>
+        torch.lstm() was given inference tensors at contract/trace.py:102 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][0] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:98 in <module>
+            made by torch.zeros() at contract/trace.py:100 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.__getitem__() at contract/trace.py:100 in <module>
+            then by torch.Tensor.__getitem__() at contract/trace.py:102 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
           argument [1][1] [1, 3, 8]
-            made by torch.zeros() at contract/trace.py:98 in <module>
+            made by torch.zeros() at contract/trace.py:100 in <module>
                 state = torch.zeros(1, 3, 8)
-            then by torch.Tensor.detach() at contract/trace.py:100 in <module>
+            then by torch.Tensor.detach() at contract/trace.py:102 in <module>
                 core(torch.zeros(5, 3, 4), (state[:, :3], state.detach()))
         ```
     """
     tracer = _Tracer()
     try:
-        with tracer:
+        with _THREADS, tracer.tracing():
             yield
-    except Exception as error:
-        if _is_of_a_crossing(error) and not hasattr(error, _NOTED):
-            error.add_note(tracer.note_of_scope(error))
-        raise
+    finally:
+        tracer.is_over = True
 
 
 def travel_of(tensor: torch.Tensor) -> str | None:
     """Return where `tensor` was made and how it got here; None if no tracer saw it."""
-    for mode in torch.overrides._get_current_function_mode_stack():
-        if isinstance(mode, _Tracer) and (travel := mode.travel_of(tensor)) is not _UNSEEN:
+    for tracer in _tracers():
+        if (travel := tracer.travel_of(tensor)) is not _UNSEEN:
             return str(travel)
     return None
 
 
+def _tracers() -> list[_Tracer]:
+    """Return the tracers of this thread, the outermost first."""
+    modes = torch.overrides._get_current_function_mode_stack()
+    return [mode for mode in modes if isinstance(mode, _Tracer) and not mode.is_over]
+
+
 class _Tracer(TorchFunctionMode):
-    """Sees every operation of PyTorch, and follows the inference tensors through them."""
+    """Sees every operation of PyTorch, and follows the inference tensors through them.
+
+    Attributes:
+        is_over: Whether the context was left; a thread may outlive it and keep the mode.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_over = False
         self._travels = WeakTensorKeyDictionary()
         self._births = WeakIdKeyDictionary()  # by storage: a parameter takes over that of a clone
 
@@ -150,7 +161,7 @@ class _Tracer(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if torch.compiler.is_compiling():  # the compiler traces this method too
+        if torch.compiler.is_compiling() or self.is_over:  # the compiler traces this method too
             return func(*args, **(kwargs or {}))
         arguments = {f"[{i}]": value for i, value in enumerate(args)} | dict(kwargs or {})
         try:
@@ -164,6 +175,18 @@ class _Tracer(TorchFunctionMode):
             self._follow(func, arguments, result)
         return result
 
+    @contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Trace this thread; an error that no operation has noted is noted as it leaves."""
+        try:
+            with self:
+                yield
+        except Exception as error:
+            if _is_of_a_crossing(error) and not hasattr(error, _NOTED) and not self.is_over:
+                error.add_note(self._note_of_scope(error))
+                setattr(error, _NOTED, True)
+            raise
+
     def travel_of(self, tensor: torch.Tensor) -> _Travel:
         """Return the travel of a tensor, as far as it was seen."""
         travel = self._travels.get(tensor)
@@ -176,7 +199,7 @@ class _Tracer(TorchFunctionMode):
             return None
         return "\n".join([f"{_name(func)}() was given inference tensors at {_caller()}", *told])
 
-    def note_of_scope(self, error: BaseException) -> str:
+    def _note_of_scope(self, error: BaseException) -> str:
         """Name the user's line that an error left, and the inference tensors in its scope."""
         traceback = error.__traceback__
         frames = [frame for frame, _ in walk_tb(traceback)]
@@ -218,6 +241,9 @@ class _Tracer(TorchFunctionMode):
             if shares_storage(source, tensor):
                 return self.travel_of(source).then(step)
         return self._births.setdefault(storage_of(tensor), _Travel(f"made {step}"))  # type: ignore[no-any-return]  # the dictionary is untyped
+
+
+_THREADS = ThreadFollower(lambda: [tracer.tracing for tracer in _tracers()])
 
 
 def _inference_tensors(values: Mapping[str, object]) -> Iterator[tuple[str, torch.Tensor]]:
