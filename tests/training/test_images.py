@@ -12,13 +12,16 @@ from tamiyo_rl.training import (
     PPOConfig,
     RecurrentPPO,
     RolloutBuffer,
+    SavedPolicy,
     evaluate_policy,
+    export_policy,
     load_policy,
     make_envs,
     save_policy,
 )
 from tamiyo_rl.training.runs.run import open_run
 from tamiyo_rl.training.runs.settings import RunSettings
+from tests.training.runs.test_export import LOADERS
 
 TASK = "tamiyo-rl/ColourRecall-v1"
 PIXELS = 3 * 24 * 24
@@ -121,3 +124,19 @@ def test_numbers_that_a_buffer_of_images_would_cut_are_named() -> None:
             terminated=never,
             truncated=never,
         )
+
+
+@pytest.mark.parametrize("ending", LOADERS)
+def test_an_exported_policy_sees_the_same_images(ending: str, tmp_path: Path) -> None:
+    trainer = make_trainer(total_steps=256, epochs=1)
+    bundle: Any = trainer.bundle
+    export_policy(tmp_path / f"policy{ending}", SavedPolicy(bundle.eval(), trainer.normalizer))
+    images = torch.randint(256, (5, PIXELS), dtype=torch.uint8)
+    expected = bundle.get_action(images, deterministic=True)
+    outputs = LOADERS[ending](tmp_path / f"policy{ending}")(
+        features=images.float().numpy(),
+        episode_starts=np.ones(5, dtype=bool),
+        h=np.zeros((1, 5, 32), np.float32),
+    )
+    np.testing.assert_allclose(outputs["value"], expected.value.numpy(), atol=1e-5, rtol=0)
+    assert (outputs["action"] == expected.action["action"].numpy()).all()
