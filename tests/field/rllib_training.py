@@ -23,14 +23,14 @@ EVERYTHING = spaces.Dict(
     {
         "action_mask": spaces.MultiDiscrete([2] * 5),
         "level": spaces.Discrete(3, start=1),
-        "pair": spaces.Dict({"a": spaces.MultiBinary(2), "b": spaces.MultiDiscrete([2, 3])}),
+        "pair": spaces.MultiDiscrete([2, 3]),
         "position": spaces.Box(-1, 1, (2, 2)),
     }
 )
 
 
 class Everything(gymnasium.Env[Any, Any]):
-    """Episodes of random length with every kind of observation, and masks."""
+    """Episodes of random length with observations of several kinds, and masks."""
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
         self.observation_space = EVERYTHING

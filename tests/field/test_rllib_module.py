@@ -84,10 +84,13 @@ def compared(learner_class: Any, seen: list[float]) -> Any:
 def test_the_first_ratio_of_each_update_is_1(learner_class: Any, env: Any, model: Any) -> None:
     seen: list[float] = []
     config = make_config(env, learner_class=compared(learner_class, seen), model=model)
+    if env is Everything:  # MeanStdFilter of Ray 2.60 fails with a Dict of observations
+        config.env_runners(env_to_module_connector=None)
     with running(config) as algorithm:
         before = algorithm.get_module().get_state()
         for _ in range(UPDATES):
             algorithm.train()
+        assert algorithm.env_runner.sample(num_timesteps=4, explore=False, force_reset=True)
         after = algorithm.get_module().get_state()
     assert max(seen) < 1e-5, seen
     assert len(seen) == UPDATES
@@ -181,9 +184,9 @@ def test_what_is_not_supported_is_named_before_training(options: Any, named: str
         (BOX, spaces.MultiBinary(2), "action_space: expected"),
         (spaces.Text(3), spaces.Discrete(2), "observation_space: expected"),
         (
-            spaces.Dict({"action_mask": spaces.Box(0, 1, (2,)), "position": BOX}),
+            spaces.Dict({"action_mask": spaces.Box(-10, 10, (2,)), "position": BOX}),
             spaces.Discrete(2),
-            r"observation_space\['action_mask'\]: expected MultiDiscrete\(\[2\] \* 2\)",
+            r"observation_space\['action_mask'\]: expected MultiBinary\(2\)",
         ),
     ],
 )

@@ -147,7 +147,7 @@ def _require_columns(columns: dict[str, Any]) -> torch.Tensor:
             f"{None if mask is None else list(mask.shape)}. Keep RLlib's default connectors."
         )
     for name, column in columns.items():
-        for part in tree.flatten(column):
+        for part in [column] if isinstance(column, list) else tree.flatten(column):
             rank = 1 if name in BY_ROW else 2
             shape = list(getattr(part, "shape", ()))
             if shape[:rank] != list(mask.shape[:rank]):

@@ -83,7 +83,7 @@ class LSTMPolicyModule(TorchRLModule, ValueFunctionAPI):
         adapter = SpaceAdapter(self._seen, self.action_space)
         self.action_dist_cls, _ = distribution_of(self.action_space)
         bundle = LSTMPolicyBundle(adapter.feature_dim, adapter.action_dims, **options)
-        self._heads = bundle.heads
+        self._bundle = bundle
         self._masks = require_mask(self.observation_space, bundle.heads.num_logits)
         self._parts = ("h", "c") if bundle.cell == "lstm" else ("h",)
         self._state_shape = tuple(bundle.initial_hidden().h[:, 0].shape)
@@ -147,12 +147,12 @@ class LSTMPolicyModule(TorchRLModule, ValueFunctionAPI):
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Run `[B, T]` steps: inputs of the distribution, values, last state."""
         observations = batch[Columns.OBS]
-        features = features_of(self._seen, observations)
+        features = features_of(self._seen, observations).to(self._bundle.dtype)
         hidden = self._hidden(batch.get(Columns.STATE_IN), len(features))
         outputs, value, after = self.network(features, hidden, batch.get(EPISODE_STARTS))
         if self._masks:
             outputs = self._masked(outputs, observations[MASK])
-        by_head = self._heads.split(outputs, None).values()
+        by_head = self._bundle.heads.split(outputs, None).values()
         by_row = [part.transpose(0, 1) for part in after.parts]
         state = dict(zip(self._parts, by_row, strict=True))
         return torch.cat(list(by_head), dim=-1), value, state
@@ -160,7 +160,7 @@ class LSTMPolicyModule(TorchRLModule, ValueFunctionAPI):
     def _masked(self, outputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Take the probability of masked actions away, in padding too, where all are masked."""
         lowest = torch.finfo(outputs.dtype).min  # as RLlib does: -inf would be NaN in padding
-        logits, others = outputs.tensor_split([self._heads.num_logits], dim=-1)
+        logits, others = outputs.tensor_split([self._bundle.heads.num_logits], dim=-1)
         return torch.cat([logits.masked_fill(mask == 0, lowest), others], dim=-1)
 
     def _hidden(self, state: Mapping[str, torch.Tensor] | None, batch_size: int) -> HiddenState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import tree
 from gymnasium import Space, spaces
 from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchCategorical,
@@ -41,11 +42,15 @@ def require_mask(space: Space[Any], num_logits: int) -> bool:
     if not isinstance(space, spaces.Dict) or MASK not in space.spaces:
         return False
     mask = space[MASK]
-    # MeanStdFilter would scale a Box or MultiBinary, but leaves MultiDiscrete as it is.
-    if mask != spaces.MultiDiscrete([2] * num_logits):
+    size = (num_logits,)
+    is_unit = isinstance(mask, spaces.Box) and not mask.low.any() and (mask.high == 1).all()
+    is_binary = isinstance(mask, spaces.MultiBinary) or mask == spaces.MultiDiscrete(
+        [2] * num_logits
+    )
+    if mask.shape != size or not (is_unit or is_binary):
         raise ValueError(
-            f"observation_space[{MASK!r}]: expected MultiDiscrete([2] * {num_logits}), a flag for "
-            f"each action, which MeanStdFilter leaves as it is, got {mask}."
+            f"observation_space[{MASK!r}]: expected MultiBinary({num_logits}), a flag for each "
+            f"action of all heads, got {mask}."
         )
     return True
 
@@ -102,10 +107,25 @@ def distribution_of(space: Space[Any], path: str = "action_space") -> tuple[Any,
     raise ValueError(f"{path}: expected {ACTIONS}, got {space}.")
 
 
+class JointDistribution(TorchMultiDistribution):
+    """RLlib's, which takes the one step of a recurrent rollout for a dimension of the action."""
+
+    def logp(self, value: Any) -> torch.Tensor:
+        """Return the log-probability `[B, T]` of a dict of actions."""
+        pairs = zip(tree.flatten(value), self._flat_child_distributions, strict=True)
+        parts = [part.logp(chosen) for chosen, part in pairs]
+        return torch.stack([part.reshape(*part.shape[:2], -1).sum(dim=-1) for part in parts]).sum(0)
+
+    def to_deterministic(self) -> JointDistribution:
+        """Return the distribution that always gives the most probable actions."""
+        parts = [part.to_deterministic() for part in self._flat_child_distributions]
+        return JointDistribution(tree.unflatten_as(self._original_struct, parts))
+
+
 def _joint(space: spaces.Dict, path: str) -> tuple[Any, int]:
     parts = {key: distribution_of(sub, f"{path}[{key!r}]") for key, sub in space.items()}
     sizes = {key: size for key, (_, size) in parts.items()}
-    joint = TorchMultiDistribution.get_partial_dist_cls(
+    joint = JointDistribution.get_partial_dist_cls(
         space=space,
         child_distribution_cls_struct={key: kind for key, (kind, _) in parts.items()},
         input_lens=sizes,
