@@ -98,7 +98,7 @@ def make_config(
         .env_runners(
             num_env_runners=0,
             num_envs_per_env_runner=2,
-            env_to_module_connector=lambda env, spaces=None, device=None: MeanStdFilter(),
+            env_to_module_connector=lambda *_, **__: MeanStdFilter(),
         )
         .learners(num_learners=0, learner_class=learner_class)
         .rl_module(
@@ -124,11 +124,11 @@ def running(config: PPOConfig) -> Iterator[Any]:
 
 @contextmanager
 def one_machine(**options: Any) -> Iterator[None]:
-    """Start Ray on this machine, and end it."""
+    """Start Ray on this machine, or connect to it, and end that."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(include_dashboard=False, log_to_driver=False, **options)
+        ray.init(**({"include_dashboard": False, "log_to_driver": False} | options))
         try:
             yield
         finally:
