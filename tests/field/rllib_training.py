@@ -128,7 +128,8 @@ def one_machine(**options: Any) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(**({"include_dashboard": False, "log_to_driver": False} | options))
+        own = {"address": "local", "include_dashboard": False, "log_to_driver": False}
+        ray.init(**(own | options))
         try:
             yield
         finally:
