@@ -32,7 +32,13 @@ VARIANTS = {
 def main() -> None:
     """Print a row for each length of rows and variant."""
     warnings.simplefilter("ignore")
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
     print("| `max_seq_len` | | padding | one update, ms |\n|---|---|---|---|")  # noqa: T201
     for length in LENGTHS:
         seen: dict[str, Any] = {name: ([], []) for name in VARIANTS}

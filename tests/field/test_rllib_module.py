@@ -146,7 +146,7 @@ def test_a_state_of_another_kind_is_named() -> None:
     observations = torch.zeros(2, 3, 4)
     gru = make_module(cell="gru").get_initial_state()
     state = {part: torch.from_numpy(np.stack([value] * 2)) for part, value in gru.items()}
-    for wrong in (state, None, {"h": state["h"][:1], "c": state["h"][:1]}):
+    for wrong in (state, None, state["h"], {"h": state["h"][:1], "c": state["h"][:1]}):
         with pytest.raises(ValueError, match=r"batch\['state_in'\]: expected .*get_initial_state"):
             make_module().forward_train({"obs": observations, "state_in": wrong})
 

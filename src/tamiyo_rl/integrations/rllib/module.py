@@ -13,7 +13,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 
-from tamiyo_rl.checks import require_positive
+from tamiyo_rl.checks import describe, require_positive
 from tamiyo_rl.contract.guard import guard_training_inputs
 from tamiyo_rl.integrations.rllib.spaces import (
     MASK,
@@ -163,16 +163,17 @@ class LSTMPolicyModule(TorchRLModule, ValueFunctionAPI):
         logits, others = outputs.tensor_split([self._bundle.heads.num_logits], dim=-1)
         return torch.cat([logits.masked_fill(mask == 0, lowest), others], dim=-1)
 
-    def _hidden(self, state: Mapping[str, torch.Tensor] | None, batch_size: int) -> HiddenState:
+    def _hidden(self, state: object, batch_size: int) -> HiddenState:
         """Return the state `[layers, B, hidden]` before the first step."""
         expected = dict.fromkeys(self._parts, (batch_size, *self._state_shape))
-        got = {part: tuple(value.shape) for part, value in (state or {}).items()}
-        if state is None or got != expected:
+        by_part = state if isinstance(state, Mapping) else {}
+        got = {part: tuple(value.shape) for part, value in by_part.items()}
+        if got != expected:
             raise ValueError(
                 f"batch[{Columns.STATE_IN!r}]: expected {expected}, as get_initial_state() gives "
-                f"it for each row, got {got or None}."
+                f"it for each row, got {got or describe(state)}."
             )
-        return HiddenState(*(state[part].transpose(0, 1).contiguous() for part in self._parts))
+        return HiddenState(*(by_part[part].transpose(0, 1).contiguous() for part in self._parts))
 
 
 def _require_version() -> None:
