@@ -17,7 +17,7 @@ ROOMS = {
     "policy": {"checks", "contract", "recurrent"},
     "training": {"checks", "contract", "recurrent", "policy"},
     "crossings": {"contract"},
-    "integrations": {"checks", "contract", "recurrent"},
+    "integrations": {"checks", "contract", "recurrent", "policy"},
     "cli": {"checks", "contract", "recurrent", "policy", "training", "crossings"},
     "__main__": {"cli"},
     "__init__": {"contract", "recurrent", "policy"},

@@ -1,1 +1,1 @@
-"""The watch and the tracer inside the tools that people train with, one library a file."""
+"""The watch, the tracer and the recurrent parts inside the tools that people train with."""
