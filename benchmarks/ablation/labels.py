@@ -21,5 +21,6 @@ LABELS = {
     "gradient-norm": "norm of the gradient up to 5",
     "gamma": "gamma 0.99, lambda 0.95",
     "defaults": "defaults of tamiyo-rl train",
+    "settled": "the same, with 128 normalization steps",
     PEER: "sb3-contrib",
 }

@@ -62,6 +62,7 @@ def train_ours(task: Task, variant: Variant, seed: int) -> Iterator[Point]:
     settings = {**CONFIG, **variant.config}
     trainer = RecurrentPPO(envs, bundle, PPOConfig(seed=seed, total_steps=task.limit, **settings))
     variant.change_trainer(trainer)
+    before = trainer.config.normalization_steps * NUM_ENVS  # on top of those of the report
     for report in trainer.train():
         full = len(envs.return_queue) == WINDOW
-        yield report.steps, float(np.mean(envs.return_queue)) if full else -np.inf
+        yield before + report.steps, float(np.mean(envs.return_queue)) if full else -np.inf

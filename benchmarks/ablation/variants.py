@@ -97,5 +97,8 @@ VARIANTS: Mapping[str, Variant] = {
     "adam-epsilon": Variant(change_trainer=keep),
     "gradient-norm": Variant(config={"max_grad_norm": 5.0}),
     "gamma": Variant(config={"gamma": 0.99, "gae_lambda": 0.95}),
+    "settled": Variant(
+        config={**FOUR, "normalization_steps": 128}, change_network=keep, change_trainer=keep
+    ),
     "defaults": Variant(config=FOUR, change_network=keep, change_trainer=keep),
 }

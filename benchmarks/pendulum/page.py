@@ -47,8 +47,8 @@ sb3-contrib; why the run here stays below it was not examined.
 {head_dim} before each output, {settings}, else the defaults of `PPOConfig`. *sb3-contrib*:
 generalised state-dependent exploration, two LSTMs of 256 units and layers of 64 and 64, without
 normalised observations or rewards. Each library has the settings and the number of steps that were
-chosen for it. The settings of tamiyo-rl were chosen on seed 0. One thread each, beside other work on
-the same machine, {versions}.
+chosen for it. The settings of tamiyo-rl were chosen on seed 0. One thread each, beside other work
+on the same machine, {versions}.
 """
 
 

@@ -110,7 +110,7 @@ BAD = [
     (["train", "--keep-checkpoints", "0"], "--keep-checkpoints: expected an int of at least 1"),
     (["train", "--env", "Nothing-v3"], "--env: expected an environment that Gymnasium can make"),
     (["train", "--env", "nowhere:A-v0"], "ModuleNotFoundError: No module named 'nowhere'"),
-    (["train", "--env", "Pendulum-v1"], "--env: expected supported spaces, got 'Pendulum-v1'"),
+    (["train", "--encoder", "cnn"], 'encoder: expected images for "cnn"'),
     (["train", "taken"], "taken"),
     (["train", "taken/below"], "taken"),
     (["train", "--resume", "absent"], "absent: expected the folder of a run, got no config.json"),

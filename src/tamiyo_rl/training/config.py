@@ -42,6 +42,9 @@ class PPOConfig:
         max_grad_norm: Largest norm of the gradient.
         normalize_observations: Whether features are normalised by running statistics; images that
             an encoder reads never are.
+        normalization_steps: Steps of each environment before training, which are not trained on and
+            come on top of `total_steps`: the running statistics begin with their observations.
+            128 on a task whose first observations are all alike, such as Acrobot.
         normalize_rewards: Whether rewards are scaled by the running deviation of the return.
         consistency_tolerance: By how much the first minibatch of an update may miss the rollout's
             log-probabilities and values, in units of `max(1, |value|)`; None for what
@@ -88,6 +91,7 @@ class PPOConfig:
     entropy_coef: float = 0.0
     max_grad_norm: float = 0.5
     normalize_observations: bool = True
+    normalization_steps: int = 0
     normalize_rewards: bool = True
     consistency_tolerance: float | None = None
     autocast: bool = False
@@ -109,6 +113,9 @@ class PPOConfig:
         """Refuse settings with which training cannot run."""
         for name in ("total_steps", "num_steps", "sequence_length", "num_minibatches", "epochs"):
             require_positive(**{name: getattr(self, name)})
+        self._require(
+            "normalization_steps", lambda x: x >= 0 and x % 1 == 0, "whole and at least 0"
+        )
         for name in ("gamma", "gae_lambda"):
             require_number(name, getattr(self, name), 0, 1)
         for name in ("learning_rate", "clip_range", "max_grad_norm"):

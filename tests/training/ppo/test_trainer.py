@@ -37,6 +37,26 @@ def test_first_ratio_is_one_in_every_update() -> None:
     assert all(math.isfinite(x) for report in reports[1:] for x in report.scalars().values())
 
 
+@pytest.mark.clause("C7")
+def test_the_statistics_begin_with_steps_that_are_not_trained_on() -> None:
+    trainer = make_trainer(normalization_steps=20)
+    reports = list(trainer.train())
+    seen = trainer.normalizer.state_dict()["count"]
+    # The first observation twice, 20 steps, and 10 updates of 16 steps, in each of 4 environments.
+    assert seen == pytest.approx(4 * (2 + 20 + 160), abs=1e-3)
+    assert reports[0].steps == 64
+    assert len(reports) == 10
+    assert all(report.first_ratio_error < 1e-5 for report in reports)
+
+
+def test_no_such_steps_where_nothing_is_normalised() -> None:
+    trainer = make_trainer(normalization_steps=20, normalize_observations=False)
+    calls = []
+    trainer.envs.step = lambda actions, step=trainer.envs.step: (calls.append(1), step(actions))[1]  # type: ignore[method-assign]  # it counts
+    next(trainer.train())
+    assert len(calls) == 16
+
+
 @pytest.mark.clause("C12")
 def test_the_same_seed_gives_the_same_training() -> None:
     first, second = (list(make_trainer().train())[-1] for _ in range(2))

@@ -121,6 +121,8 @@ class RecurrentPPO:
         if not self._is_seeded:
             seed_generators(self.config.seed)
             self._is_seeded = True
+        if self.steps == 0:
+            self.collector.settle()
         if largest_of_processes(float(not self.collector.can_go_on)):
             self.collector.begin(self.config.seed + self.steps)
         before = self.steps

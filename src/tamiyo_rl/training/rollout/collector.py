@@ -9,7 +9,8 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from tamiyo_rl.checks import require_shape
-from tamiyo_rl.policy.protocol import PolicyBundle
+from tamiyo_rl.policy.protocol import HeadTensors, PolicyBundle
+from tamiyo_rl.policy.results import ActionResult
 from tamiyo_rl.policy.spaces import is_image
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.config import PPOConfig
@@ -94,6 +95,21 @@ class RolloutCollector:
         self.starts = torch.ones(self.buffer.num_envs, dtype=torch.bool, device="cpu")
         self._is_whole = True
 
+    def settle(self) -> None:
+        """Play for the statistics of the observations only, before training begins.
+
+        At first all observations are alike: statistics of so few would scale by far too much what
+        the policy sees next. Burda et al. 2018 (arXiv:1810.12894, section 2.4) begin so.
+        """
+        if not self.normalizer.enabled or not self.config.normalization_steps:
+            return
+        self.begin()
+        with self.config.precision(self.bundle.device):
+            for _ in range(self.config.normalization_steps):
+                result = self._act(self._masks())
+                self._go_on(self.stepper.step(result.action), result.hidden)
+        self._is_whole = False
+
     def state_dict(self) -> dict[str, Any]:
         """Return where the rollouts stand: environments, hidden states, statistics."""
         return {
@@ -158,14 +174,9 @@ class RolloutCollector:
         self._is_whole = True
 
     def _collect_step(self) -> None:
-        masks = self.stepper.action_masks.by_head(self.stepper.masks, self.stepper.device)
+        masks = self._masks()
         starts = self.starts.numpy()
-        result = self.bundle.get_action(
-            self._features,
-            masks,
-            self.hidden,
-            episode_starts=self.starts if starts.any() else None,
-        )
+        result = self._act(masks)
         step = self.stepper.step(result.action)
         ended = step.terminated | step.truncated
         self.buffer.add(
@@ -181,8 +192,19 @@ class RolloutCollector:
             valid=step.valid,
         )
         self.episodes.add(step)
+        self._go_on(step, result.hidden)
+
+    def _masks(self) -> HeadTensors | None:
+        return self.stepper.action_masks.by_head(self.stepper.masks, self.stepper.device)
+
+    def _act(self, masks: HeadTensors | None) -> ActionResult:
+        starts = self.starts if self.starts.numpy().any() else None
+        return self.bundle.get_action(self._features, masks, self.hidden, episode_starts=starts)
+
+    def _go_on(self, step: EnvironmentStep, hidden: HiddenState) -> None:
+        """Stand where a step has led."""
         self._observe(step.features)
-        self.hidden = result.hidden
+        self.hidden = hidden
         self.starts = torch.from_numpy(step.starts)
 
     def _observe(self, features: torch.Tensor) -> None:

@@ -96,6 +96,8 @@ class RunSettings:
         if self.evaluate_every is not None:
             require_positive(evaluate_every=self.evaluate_every)
         self._require_json()
+        if self.encoder not in (None, "cnn"):
+            raise ValueError(f'encoder: expected "cnn" or None, got {self.encoder!r}.')
         if not isinstance(self.init_from, str | None):
             raise TypeError(f"init_from: expected a str or None, got {self.init_from!r}.")
         if self.stop_at is not None:
