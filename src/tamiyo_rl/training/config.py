@@ -44,7 +44,7 @@ class PPOConfig:
             an encoder reads never are.
         normalization_steps: Steps of each environment before training, which are not trained on and
             come on top of `total_steps`: the running statistics begin with their observations.
-            128 on a task whose first observations are all alike, such as Acrobot.
+            Pass 128 where the first observations are all alike, as in Acrobot.
         normalize_rewards: Whether rewards are scaled by the running deviation of the return.
         consistency_tolerance: By how much the first minibatch of an update may miss the rollout's
             log-probabilities and values, in units of `max(1, |value|)`; None for what
