@@ -72,16 +72,18 @@ class GaussianHeads:
             log_std: `[total]`.
         """
         largest = math.log(torch.finfo(log_std.dtype).max)
-        if log_std.is_meta or bool((log_std.abs() < largest).all()):
+        wrong = ~(log_std.detach().abs() < largest)
+        if wrong.is_meta or not wrong.any():
             return
-        for name, logs in self._split(log_std.detach()).items():
-            for place, log in enumerate(logs.tolist()):
-                if not abs(log) < largest:
-                    raise ValueError(
-                        f"log_std: expected standard deviations that {log_std.dtype} can hold, got "
-                        f'exp({log:g}) in number {place} of the head "{name}". Lower the '
-                        "learning rate or the weight of the entropy."
-                    )
+        sizes = zip(self.names, self._sizes, strict=True)
+        places = [(name, number) for name, size in sizes for number in range(size)]
+        first = int(wrong.nonzero()[0])
+        name, number = places[first]
+        raise ValueError(
+            f"log_std: expected standard deviations that {log_std.dtype} can hold, got "
+            f'exp({log_std[first].item():g}) in number {number} of the head "{name}". Lower the '
+            "learning rate or the weight of the entropy."
+        )
 
     def _split(self, numbers: torch.Tensor) -> dict[str, torch.Tensor]:
         """Give `[..., total]` back by the names of the heads, `[..., D]`."""
