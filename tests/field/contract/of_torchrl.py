@@ -75,8 +75,8 @@ def look_at_training(parts: torchrl_cases.Parts, data: TensorDictBase, seen: See
 
 
 MEASURED = {
-    "torchrl, SerialEnv and GAE(shifted=True)": partial(
+    "torchrl, SerialEnv, GAE(shifted=True)": partial(
         observe, side_by_side, {"shifted": True, "shifted_budget": STEPS}
     ),
-    "torchrl, GymWrapper and GAE(shifted=False)": partial(observe, one, {"deactivate_vmap": True}),
+    "torchrl, GymWrapper, GAE(shifted=False)": partial(observe, one, {"deactivate_vmap": True}),
 }

@@ -55,7 +55,7 @@ Does a rollout store the same if the environment writes all observations into on
 }
 # Each "no", and the file that reproduces it.
 REPRODUCED = {
-    ("torchrl, GymWrapper and GAE(shifted=False)", "copy"): "torchrl_reused_array",
+    ("torchrl, GymWrapper, GAE(shifted=False)", "copy"): "torchrl_reused_array",
     ("rsl-rl-lib", "bootstrap"): "rsl_rl_time_out",
     ("rsl-rl-lib", "copy"): "rsl_rl_reused_tensor",
     ("rllib", "carried"): "rllib_critic_state",
