@@ -31,7 +31,7 @@ VARIANTS = {
 
 def main() -> None:
     """Print a row for each length of rows and variant."""
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # Ray warns of its own code
     ray.init(
         address="local",
         num_cpus=1,
@@ -39,7 +39,7 @@ def main() -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
-    print("| `max_seq_len` | | padding | one update, ms |\n|---|---|---|---|")  # noqa: T201
+    print("| `max_seq_len` | | padding | one update, ms |\n|---|---|---|---|")  # noqa: T201 - the table is the result
     for length in LENGTHS:
         seen: dict[str, Any] = {name: ([], []) for name in VARIANTS}
         algorithms = [make(length, *kinds, *seen[name]) for name, kinds in VARIANTS.items()]
@@ -48,7 +48,7 @@ def main() -> None:
                 algorithm.train()
         for name, (times, padding) in seen.items():
             median = 1000 * statistics.median(times)
-            print(f"| {length} | {name} | {statistics.mean(padding):.0%} | {median:.0f} |")  # noqa: T201
+            print(f"| {length} | {name} | {statistics.mean(padding):.0%} | {median:.0f} |")  # noqa: T201 - as above
 
 
 def make(length: int, module: Any, learner: Any, times: list[float], padding: list[float]) -> Any:

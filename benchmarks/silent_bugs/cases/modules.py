@@ -39,7 +39,7 @@ class Stack(nn.Module):
 def python_list(*, mistake: bool) -> Training:
     """Train a stack of layers."""
     layers: list[nn.Module] = [nn.Linear(8, 8) for _ in range(3)]
-    model = Stack(layers if mistake else nn.ModuleList(layers))  # type: ignore[arg-type]
+    model = Stack(layers if mistake else nn.ModuleList(layers))  # type: ignore[arg-type]  # the list is the mistake
     optimizer = torch.optim.Adam(model.parameters())
     return Training(model, optimizer, labelled(), lambda batch: classify(model, batch))
 
