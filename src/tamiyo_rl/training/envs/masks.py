@@ -13,7 +13,8 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from tamiyo_rl.policy.action_dims import categorical
-from tamiyo_rl.policy.spaces import SpaceAdapter, action_dims_of
+from tamiyo_rl.policy.spaces import SpaceAdapter
+from tamiyo_rl.policy.spaces.actions import action_dims_of
 from tamiyo_rl.training.envs.returned import as_rows, batch_of_one, read_info
 
 Masks = NDArray[np.bool_]

@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 from tamiyo_rl.checks import require_shape
 from tamiyo_rl.policy.protocol import HeadTensors, PolicyBundle
 from tamiyo_rl.policy.results import ActionResult
-from tamiyo_rl.policy.spaces import is_image
+from tamiyo_rl.policy.spaces.observations import is_image
 from tamiyo_rl.recurrent.hidden_state import HiddenState
 from tamiyo_rl.training.config import PPOConfig
 from tamiyo_rl.training.distributed import rank
