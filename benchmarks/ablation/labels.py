@@ -20,7 +20,10 @@ LABELS = {
     "adam-epsilon": "Adam's epsilon 1e-8",
     "gradient-norm": "norm of the gradient up to 5",
     "gamma": "gamma 0.99, lambda 0.95",
+    "learning-rate": "learning rate 2e-3",
+    "settled": "128 normalization steps",
+    "peer-settings": "the same, initialised as the package does",
+    "unsettled": "defaults, without normalization steps",
     "defaults": "defaults of tamiyo-rl train",
-    "settled": "the same, with 128 normalization steps",
     PEER: "sb3-contrib",
 }

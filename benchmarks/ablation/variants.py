@@ -18,7 +18,7 @@ from benchmarks.ablation.changes import (
     use_rollout_advantages,
 )
 from tamiyo_rl import LSTMPolicyBundle
-from tamiyo_rl.training import RecurrentPPO
+from tamiyo_rl.training import PPOConfig, RecurrentPPO
 
 # Those of `CartPoleNoVel-v1` in RL Baselines3 Zoo, `hyperparams/ppo_lstm.yml`.
 CONFIG: Mapping[str, Any] = {
@@ -30,9 +30,12 @@ CONFIG: Mapping[str, Any] = {
     "gae_lambda": 0.8,
     "learning_rate": 1e-3,
     "max_grad_norm": 0.5,
+    "normalization_steps": 0,
 }
+DEFAULTS: Mapping[str, Any] = {name: getattr(PPOConfig(), name) for name in CONFIG}
 POLICY: Mapping[str, Any] = {"hidden_dim": 64, "critic": "separate", "head_dims": (64,)}
 FOUR: Mapping[str, Any] = {"num_minibatches": 4, "epochs": 5}
+SETTLED: Mapping[str, Any] = {"normalization_steps": 128}
 
 
 class Variant(NamedTuple):
@@ -97,8 +100,11 @@ VARIANTS: Mapping[str, Variant] = {
     "adam-epsilon": Variant(change_trainer=keep),
     "gradient-norm": Variant(config={"max_grad_norm": 5.0}),
     "gamma": Variant(config={"gamma": 0.99, "gae_lambda": 0.95}),
-    "settled": Variant(
-        config={**FOUR, "normalization_steps": 128}, change_network=keep, change_trainer=keep
+    "learning-rate": Variant(config={"learning_rate": 2e-3}),
+    "settled": Variant(config=SETTLED),
+    "peer-settings": Variant(config=SETTLED, change_network=keep, change_trainer=keep),
+    "unsettled": Variant(
+        config={**DEFAULTS, "normalization_steps": 0}, change_network=keep, change_trainer=keep
     ),
-    "defaults": Variant(config=FOUR, change_network=keep, change_trainer=keep),
+    "defaults": Variant(config=DEFAULTS, change_network=keep, change_trainer=keep),
 }

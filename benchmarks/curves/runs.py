@@ -21,7 +21,12 @@ from tamiyo_rl.training import FeatureNormalizer, PPOConfig, make_envs
 
 NUM_ENVS = 8
 FACTORS: dict[str, Any] = {"gamma": 0.99, "gae_lambda": 0.95, "max_grad_norm": 5.0}
-LONG: dict[str, Any] = {"total_steps": 150_000, "num_steps": 128, "num_minibatches": 4} | FACTORS
+LONG: dict[str, Any] = {
+    "total_steps": 150_000,
+    "num_steps": 128,
+    "num_minibatches": 4,
+    "learning_rate": 1e-3,
+} | FACTORS
 SHORT: dict[str, Any] = {
     "total_steps": 20_000,
     "num_steps": 64,

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.changed import changed_settings
 from benchmarks.pendulum.settings import (
     CONFIG,
     ENVIRONMENTS,
@@ -19,7 +20,6 @@ from benchmarks.pendulum.settings import (
 
 RECORD = Path("benchmarks/pendulum/record.json")
 PAGE = Path("docs/reference/pendulum.md")
-CHANGED = ("num_steps", "num_minibatches", "epochs", "gamma", "gae_lambda")
 WHO = tuple(SEEDS)
 
 TEXT = """\
@@ -69,7 +69,7 @@ def write_page(record: Mapping[str, Any], path: Path = PAGE) -> None:
         environments=ENVIRONMENTS,
         hidden=HIDDEN,
         head_dim=HEAD_DIMS[0],
-        settings=", ".join(f"`{name}={getattr(CONFIG, name)}`" for name in CHANGED),
+        settings=changed_settings(CONFIG),
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
     )
     path.write_text(text, "utf-8")

@@ -22,6 +22,9 @@ CONFIG = PPOConfig(
     epochs=10,
     gamma=0.9,
     gae_lambda=0.95,
+    learning_rate=1e-3,
+    max_grad_norm=0.5,
+    normalization_steps=0,
 )
 # `PendulumNoVel-v1` in RL Baselines3 Zoo, hyperparams/ppo_lstm.yml; its steps and environments.
 PEER_STEPS = 100_000

@@ -7,11 +7,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.changed import changed_settings
 from benchmarks.popgym.settings import CONFIG, ENVIRONMENTS, HIDDEN, SEEDS, TASKS
 
 RECORD = Path("benchmarks/popgym/record.json")
 PAGE = Path("docs/reference/popgym.md")
-CHANGED = ("num_steps", "sequence_length", "num_minibatches", "epochs", "learning_rate")
 
 # MMER over 15 million steps and three trials, appendix B, table 3 of the paper, as transcribed in
 # github.com/bryjudy/fly-critic, flycritic/popgym/results.py, which has the GRU and the best model.
@@ -67,7 +67,7 @@ def write_page(record: Mapping[str, Any], path: Path = PAGE) -> None:
         seeds=len(SEEDS),
         environments=ENVIRONMENTS,
         hidden=HIDDEN,
-        settings=", ".join(f"`{name}={getattr(CONFIG, name)}`" for name in CHANGED),
+        settings=changed_settings(CONFIG),
         minutes=f"{sum(run['cpu_seconds'] for run in runs) / 60:.0f}",
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
     )

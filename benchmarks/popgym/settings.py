@@ -19,4 +19,5 @@ CONFIG = PPOConfig(
     gae_lambda=0.95,
     learning_rate=3e-3,
     max_grad_norm=5.0,
+    normalization_steps=0,
 )

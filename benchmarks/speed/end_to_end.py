@@ -60,6 +60,7 @@ TASKS = {
             "gae_lambda": 0.9,
             "max_grad_norm": 5.0,
             "learning_rate": 2e-3,
+            "normalization_steps": 0,
         },
     ),
     "delayed recall": Task(
@@ -72,6 +73,7 @@ TASKS = {
             "num_steps": 32,
             "learning_rate": 2e-3,
             "max_grad_norm": 5.0,
+            "normalization_steps": 0,
         },
     ),
 }

@@ -62,9 +62,9 @@ MEANING = {
     "steps. *Processor* is the processor time of the process.",
     "guard": "`evaluate_actions` with its guard and without. *Guarded again* is the same as "
     "*guarded*, so their difference is noise.",
-    "watch": "Fifty training steps of an LSTM of 64 units, 16 rows of 64 steps, without "
-    "`watch_training` and inside it. *Unwatched again* is the same as *unwatched*, so their "
-    "difference is noise.",
+    "watch": "Training steps of an LSTM of 64 units, 16 rows of 64 steps, without "
+    "`watch_training` and inside it. The watch looks at the terms of the loss in the first four "
+    "steps. *Unwatched again* is the same as *unwatched*, so their difference is noise.",
     "compile": "`evaluate_actions` with its backward pass on 16 rows of 128 steps, and "
     "`get_action` on 16 rows, both with an encoder of two layers of 128, the part that is "
     "compiled.",

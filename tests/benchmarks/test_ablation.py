@@ -31,11 +31,17 @@ def test_the_figure_is_drawn_from_the_record(tmp_path: Path) -> None:
         assert path.read_bytes() == (ROOT / "docs/assets/ablation" / path.name).read_bytes()
 
 
+TEN = {"base", "peer-settings", "unsettled", "defaults", PEER}
+THIRTY = {("CartPole", PEER), ("CartPole", "defaults")} | {
+    ("Acrobot", name) for name in (PEER, "defaults", "unsettled")
+}
+
+
 def seeds_of(task: str, name: str) -> int:
-    """Return how many seeds the page says that a cell has."""
-    if name not in {"base", "defaults", "settled", PEER}:
-        return 5
-    return 30 if task == "Acrobot" and name != "base" else 10
+    """Return how many seeds a cell of the page has."""
+    if (task, name) in THIRTY:
+        return 30
+    return 10 if name in TEN else 5
 
 
 def test_the_summary_is_that_of_the_runs() -> None:

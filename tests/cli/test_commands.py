@@ -206,8 +206,8 @@ def test_a_finished_run_trains_further(server: ForkServer, run: RunFolder) -> No
     assert "going on at 320 of 640 steps" in finished.output
     log = read_log(run.log)
     assert [row["time/total_timesteps"] for row in log] == [*range(32, 641, 32)]
-    assert log[9]["train/learning_rate"] == pytest.approx(1e-3 / 10)
-    assert log[10]["train/learning_rate"] == pytest.approx(1e-3 / 2)
+    assert log[9]["train/learning_rate"] == pytest.approx(2e-3 / 10)
+    assert log[10]["train/learning_rate"] == pytest.approx(2e-3 / 2)
     assert RunSettings.read(run.config).ppo.total_steps == 640
     again = server.run("train", "--resume", "a", folder=run.path.parent)
     assert "going on at 640 of 640 steps" in again.output

@@ -44,7 +44,8 @@ class PPOConfig:
             an encoder reads never are.
         normalization_steps: Steps of each environment before training, which are not trained on and
             come on top of `total_steps`: the running statistics begin with their observations.
-            Pass 128 where the first observations are all alike, as in Acrobot.
+            Statistics of the first few only would scale by far too much what comes after them,
+            as in Acrobot, where all episodes begin alike. Pass 0 where a step is costly.
         normalize_rewards: Whether rewards are scaled by the running deviation of the return.
         consistency_tolerance: By how much the first minibatch of an update may miss the rollout's
             log-probabilities and values, in units of `max(1, |value|)`; None for what
@@ -81,7 +82,7 @@ class PPOConfig:
     epochs: int = 5
     gamma: float = 0.98
     gae_lambda: float = 0.8
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     learning_rate_schedule: Schedule = "linear"
     clip_range: float = 0.2
     clip_range_schedule: Schedule = "linear"
@@ -89,9 +90,9 @@ class PPOConfig:
     target_kl: float | None = None
     value_coef: float = 0.5
     entropy_coef: float = 0.0
-    max_grad_norm: float = 0.5
+    max_grad_norm: float = 1.0
     normalize_observations: bool = True
-    normalization_steps: int = 0
+    normalization_steps: int = 128
     normalize_rewards: bool = True
     consistency_tolerance: float | None = None
     autocast: bool = False

@@ -16,6 +16,8 @@ from tamiyo_rl.contract.nesting import (
 )
 from tamiyo_rl.contract.ordinary import parameters_of
 
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))  # its parts, its hooks and its mode
+
 
 def trainable_parameters(modules: Mapping[str, HasParameters]) -> dict[str, torch.Tensor]:
     """Name each parameter that requires a gradient, once: modules may share parameters."""
@@ -67,7 +69,7 @@ def _attributes(owner: HasParameters) -> Iterator[tuple[str, object]]:
     inner = owner.named_modules() if isinstance(owner, nn.Module) else ()
     for path, module in inner:
         for name, value in {**module._buffers, **vars(module)}.items():
-            if not name.startswith(("_parameters", "_buffers", "_modules")):
+            if name not in _OF_EVERY_MODULE:
                 yield ".".join(filter(None, (path, name))), value
 
 

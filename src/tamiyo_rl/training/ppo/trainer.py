@@ -110,6 +110,7 @@ class RecurrentPPO:
     def train(self) -> Iterator[UpdateReport]:
         """Train for as many whole rollouts as `total_steps` holds, yielding a report after each.
 
+        Before the first rollout the policy plays `normalization_steps` for the statistics only.
         After `load_state_dict` the training goes on from there. Called again after an error, or
         after somebody else has reset or stepped the environments, it begins new episodes.
 

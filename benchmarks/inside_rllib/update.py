@@ -1,23 +1,22 @@
 """Time RLlib's update of PPO with its own LSTM, and with ours padded and joined.
 
-`OMP_NUM_THREADS=1 .venv-field/bin/python -m benchmarks.inside_rllib`, after `make field-test`.
+`OMP_NUM_THREADS=1 .venv-field/bin/python -m benchmarks.inside_rllib.update`, after
+`make field-test`.
 """
 
 from __future__ import annotations
 
-import logging
 import statistics
 import time
-import warnings
 from typing import Any
 
-import ray
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner as TheirPPOTorchLearner
 from ray.rllib.connectors.env_to_module import MeanStdFilter
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
+from benchmarks.inside_rllib.cluster import begin
 from tamiyo_rl.integrations.rllib import LSTMPolicyModule, PPOTorchLearner
 
 HIDDEN, UPDATES = 128, 8
@@ -31,14 +30,7 @@ VARIANTS = {
 
 def main() -> None:
     """Print a row for each length of rows and variant."""
-    warnings.simplefilter("ignore")  # Ray warns of its own code
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    begin()
     print("| `max_seq_len` | | padding | one update, ms |\n|---|---|---|---|")  # noqa: T201 - the table is the result
     for length in LENGTHS:
         seen: dict[str, Any] = {name: ([], []) for name in VARIANTS}

@@ -1,0 +1,1 @@
+"""Our module inside RLlib: the time of an update, and what settings let it learn."""
