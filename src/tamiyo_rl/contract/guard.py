@@ -19,6 +19,7 @@ import torch
 
 from tamiyo_rl.checks import describe
 from tamiyo_rl.contract.advice import OUR_POLICIES, leak_message
+from tamiyo_rl.contract.carriers import note_carriers
 from tamiyo_rl.contract.graph import is_transformed
 from tamiyo_rl.contract.nesting import (
     has_parameters,
@@ -161,7 +162,9 @@ def guard_training_inputs(
 
     The parameters are those of the arguments that have `named_parameters()`, including `self`.
     Of `self`, only the parameters are inspected. A container that holds inference tensors is
-    copied, so what the method writes into it is lost.
+    copied, so what the method writes into it is lost. Objects of other classes are not entered:
+    a method may well copy from them itself. If PyTorch then raises its error about inference
+    tensors, a note says where the arguments hold them.
 
     Calls under `no_grad` or inference mode, and calls with nothing to train, pass untouched, and
     so does an argument that raises when it is inspected. Under `torch.vmap` and other transforms
@@ -331,11 +334,16 @@ def _guarded(method: Callable[P, R], *, differentiable_outputs: bool) -> Callabl
         if not torch.is_grad_enabled():
             return method(*args, **kwargs)
         given = (*args, *kwargs.values(), *unseen)
-        if not torch.is_inference_mode_enabled() and all_ordinary(given):
-            outputs = method(*args, **kwargs)
-        else:
-            checked = _checked(name, holder, _bound(signature, args, kwargs), is_ours=is_ours)
-            outputs = method(*checked.args, **checked.kwargs)
+        try:
+            if not torch.is_inference_mode_enabled() and all_ordinary(given):
+                outputs = method(*args, **kwargs)
+            else:
+                checked = _checked(name, holder, _bound(signature, args, kwargs), is_ours=is_ours)
+                outputs = method(*checked.args, **checked.kwargs)
+        except RuntimeError as error:
+            arguments = {"self": holder} | _bound(signature, args, kwargs).arguments
+            note_carriers(error, name, arguments)
+            raise
         if not differentiable_outputs or any_requires_grad(outputs):
             return outputs
         if _parameters(holder, _bound(signature, args, kwargs)):

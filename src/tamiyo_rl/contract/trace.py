@@ -167,7 +167,7 @@ class _Tracer(TorchFunctionMode):
         try:
             result = func(*args, **(kwargs or {}))
         except RuntimeError as error:
-            if _is_of_a_crossing(error) and (note := self._note(func, arguments)):
+            if is_of_a_crossing(error) and (note := self._note(func, arguments)):
                 error.add_note(note)
                 setattr(error, _NOTED, True)
             raise
@@ -182,7 +182,7 @@ class _Tracer(TorchFunctionMode):
             with self:
                 yield
         except Exception as error:
-            if _is_of_a_crossing(error) and not hasattr(error, _NOTED) and not self.is_over:
+            if is_of_a_crossing(error) and not hasattr(error, _NOTED) and not self.is_over:
                 error.add_note(self._note_of_scope(error))
                 setattr(error, _NOTED, True)
             raise
@@ -257,7 +257,8 @@ def _name(func: Callable[..., Any]) -> str:
     return str(resolve_name(func) or getattr(func, "__name__", func))
 
 
-def _is_of_a_crossing(error: BaseException) -> bool:
+def is_of_a_crossing(error: BaseException) -> bool:
+    """Tell whether PyTorch raised it because of an inference tensor, or because of no graph."""
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES)
 
 
