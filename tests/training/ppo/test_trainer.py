@@ -63,9 +63,9 @@ def test_the_same_seed_gives_the_same_training() -> None:
 
 
 def test_training_learns_to_balance() -> None:
-    config: dict[str, Any] = {"num_steps": 32, "sequence_length": 32, "epochs": 10}
-    reports = list(make_trainer(total_steps=8_000, num_minibatches=1, **config).train())
-    assert reports[-1].episode_return > 1.7 * reports[1].episode_return
+    config: dict[str, Any] = {"num_steps": 32, "sequence_length": 32, "epochs": 5}
+    reports = list(make_trainer(total_steps=8_000, num_minibatches=4, **config).train())
+    assert reports[-1].episode_return > 31  # a random policy gets 21
 
 
 @pytest.mark.parametrize(
